@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# DTR_COMPILER: C11, the warnings we keep quiet, hidden symbols.
+AC_DEFUN([DTR_COMPILER], [
+  DTR_CFLAGS="-std=gnu11"
+  for dtr_flag in -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+                  -Wmissing-prototypes -Wwrite-strings -Wvla -Wformat=2 -fvisibility=hidden \
+                  -fno-math-errno; do
+    AX_DTR_TRY_CFLAG([$dtr_flag])
+  done
+  AC_SUBST([DTR_CFLAGS])
+])
+
+AC_DEFUN([AX_DTR_TRY_CFLAG], [
+  dtr_saved_CFLAGS=$CFLAGS
+  CFLAGS="$CFLAGS -Werror $1"
+  AC_COMPILE_IFELSE([AC_LANG_PROGRAM([], [])], [DTR_CFLAGS="$DTR_CFLAGS $1"])
+  CFLAGS=$dtr_saved_CFLAGS
+])
+
+# DTR_SANITIZERS: --enable-asan, --enable-ubsan, --enable-tsan.
+AC_DEFUN([DTR_SANITIZERS], [
+  DTR_SANITIZER([asan], [address])
+  DTR_SANITIZER([ubsan], [undefined])
+  DTR_SANITIZER([tsan], [thread])
+])
+AC_DEFUN([DTR_SANITIZER], [
+  AC_ARG_ENABLE([$1], [AS_HELP_STRING([--enable-$1], [build with -fsanitize=$2])], [],
+    [enable_$1=no])
+  AS_IF([test "x$enable_$1" = xyes], [
+    CFLAGS="$CFLAGS -fsanitize=$2 -fno-omit-frame-pointer -fno-sanitize-recover=all"
+    LDFLAGS="$LDFLAGS -fsanitize=$2"])
+])

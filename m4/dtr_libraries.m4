@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# DTR_LIBRARIES: what the core itself needs.  What a plugin needs is in its own folder.
+AC_DEFUN([DTR_LIBRARIES], [
+  AC_SEARCH_LIBS([dlopen], [dl], [], [AC_MSG_ERROR([dlopen() is missing])])
+  AC_SEARCH_LIBS([expf], [m], [], [AC_MSG_ERROR([the mathematics library is missing])])
+  AX_DTR_PTHREAD
+  PKG_CHECK_MODULES([INIH], [inih])
+  PKG_CHECK_MODULES([CJSON], [libcjson])
+  PKG_CHECK_MODULES([UTF8PROC], [libutf8proc])
+  PKG_CHECK_MODULES([SODIUM], [libsodium])
+  CORE_CFLAGS="$INIH_CFLAGS $CJSON_CFLAGS $UTF8PROC_CFLAGS $SODIUM_CFLAGS"
+  CORE_LIBS="$INIH_LIBS $CJSON_LIBS $UTF8PROC_LIBS $SODIUM_LIBS"
+  AC_SUBST([CORE_CFLAGS])
+  AC_SUBST([CORE_LIBS])
+])
+AC_DEFUN([AX_DTR_PTHREAD], [
+  AC_SEARCH_LIBS([pthread_create], [pthread], [], [AC_MSG_ERROR([POSIX threads are missing])])
+])
