@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shm -- messages between processes of one machine through rings in shared memory.
+ */
+#include "config.h"
+
+#include "shm/shm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LOOK_NS UINT64_C(100000000) /* between two looks at the peers' processes */
+
+static const struct dtr_param params[] = {
+    {.key = "ring",
+     .fallback = "1 MiB",
+     .range = "4 KiB..1 GiB",
+     .help = "Shared memory for what is under way from one device to another.",
+     .type = DTR_SIZE,
+     .offset = offsetof(struct shm_params, ring)},
+    {.key = "unexpected",
+     .fallback = "64 MiB",
+     .range = "4 KiB..",
+     .help = "Most memory for messages of one device that came before their receive was posted.",
+     .type = DTR_SIZE,
+     .offset = offsetof(struct shm_params, unexpected)},
+    {.key = "spin_us",
+     .fallback = "-1",
+     .unit = "us",
+     .range = "-1..1000000",
+     .help = "How long to look for messages before sleeping; -1: 20 where each thread of each "
+             "device has a core, else 0.",
+     .type = DTR_INT,
+     .offset = offsetof(struct shm_params, spin_us)},
+    {.key = NULL},
+};
+
+/* --- streams --- */
+
+static ssize_t stream_write(void *owner, uint32_t peer, const struct iovec *part, int parts) {
+    struct shm *shm = owner;
+    return ring_write(&shm->peer[peer].out, part, parts);
+}
+
+static ssize_t stream_read(void *owner, uint32_t peer, const struct iovec *part, int parts) {
+    struct shm *shm = owner;
+    return ring_read(&shm->peer[peer].in, part, parts);
+}
+
+static const struct exchange_streams streams = {
+    .stage = EXCHANGE_HEADER, .write = stream_write, .read = stream_read};
+
+/* --- operations --- */
+
+static int shm_address(void *self, const char *hint, char *text, size_t bytes,
+                       struct dtr_error *error) {
+    (void)hint;
+    struct shm *shm = self;
+    if (!shm->directory) {
+        const int cause = directory_create(shm->cookie, &shm->directory_fd, &shm->directory);
+        if (cause) {
+            shm->directory_fd = -1;
+            return shm->host->fail(error, DTR_E_SYSTEM, "shared memory: %s", strerror(cause));
+        }
+    }
+    struct shm_address address = {.pid = getpid(), .fd = shm->directory_fd};
+    memcpy(address.cookie, shm->cookie, COOKIE_BYTES);
+    if (shm_address_print(&address, text, bytes))
+        return shm->host->fail(error, DTR_E_CONFIG, "no room for an address in %zu bytes", bytes);
+    return DTR_OK;
+}
+
+static int shm_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
+                     struct dtr_request **request_p) {
+    struct shm *shm = self;
+    return exchange_isend(&shm->exchange, peer, tag, buffer, bytes, request_p);
+}
+
+static int shm_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
+                     struct dtr_request **request_p) {
+    struct shm *shm = self;
+    return exchange_irecv(&shm->exchange, peer, tag, buffer, bytes, request_p);
+}
+
+static void progress(struct shm *shm, uint32_t peer) {
+    if (peer == shm->head.device || exchange_is_lost(&shm->exchange, peer))
+        return;
+    exchange_write(&shm->exchange, peer);
+    exchange_read(&shm->exchange, peer);
+}
+
+static int shm_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+    struct shm *shm = self;
+    if (!request->done)
+        progress(shm, request->peer);
+    return exchange_test(&shm->exchange, request, bytes_p);
+}
+
+/* What a peer wrote before it went is still read. */
+static void lose(struct shm *shm, uint32_t peer) {
+    exchange_read(&shm->exchange, peer);
+    exchange_lose(&shm->exchange, peer);
+}
+
+static void look_for_losses(struct shm *shm) {
+    const uint64_t now = shm->host->now_ns(shm->host);
+    const bool look = now - shm->looked_ns >= LOOK_NS;
+    if (look)
+        shm->looked_ns = now;
+    for (uint32_t i = 0; i < shm->head.devices; i++) {
+        const struct shm_peer *peer = &shm->peer[i];
+        if (i == shm->head.device || exchange_is_lost(&shm->exchange, i))
+            continue;
+        if (atomic_load_explicit(&peer->lane->left, memory_order_acquire)) {
+            shm->host->log(shm->host, DTR_LOG_DEBUG, "shm: device %u has left", i);
+            lose(shm, i);
+        } else if (look && shm_peer_is_dead(peer)) {
+            shm->host->log(shm->host, DTR_LOG_WARN, "shm: device %u (process %d) has ended", i,
+                           (int)peer->address.pid);
+            lose(shm, i);
+        }
+    }
+}
+
+static int shm_wait(void *self, uint64_t deadline_ns) {
+    struct shm *shm = self;
+    const struct dtr_host *host = shm->host;
+    struct bell *bell = &shm->directory->bell;
+    uint64_t started = 0;
+    for (;;) {
+        const uint32_t seen = bell_seen(bell);
+        for (uint32_t i = 0; i < shm->head.devices; i++)
+            progress(shm, i);
+        int verdict = exchange_verdict(&shm->exchange);
+        if (verdict)
+            return verdict < 0 ? verdict : DTR_OK;
+        look_for_losses(shm);
+        const uint64_t now = host->now_ns(host);
+        if (now >= deadline_ns) {
+            verdict = exchange_verdict(&shm->exchange);
+            return verdict < 0 ? verdict : verdict ? DTR_OK : DTR_E_TIMEOUT;
+        }
+        if (shm->exchange.changed)
+            continue;
+        if (!started)
+            started = now;
+        if (now - started < shm->spin_ns)
+            continue;
+        const uint64_t left = deadline_ns - now;
+        bell_wait(bell, seen, left < LOOK_NS ? left : LOOK_NS);
+    }
+}
+
+static void shm_cancel(void *self, struct dtr_request *request) {
+    struct shm *shm = self;
+    exchange_cancel(&shm->exchange, request);
+}
+
+static void shm_wake(void *self) {
+    struct shm *shm = self;
+    exchange_wake(&shm->exchange);
+    bell_ring(&shm->directory->bell);
+}
+
+static void shm_abort(void *self) {
+    struct shm *shm = self;
+    exchange_abort(&shm->exchange);
+    bell_ring(&shm->directory->bell);
+}
+
+static int shm_lost_peer(void *self) {
+    const struct shm *shm = self;
+    return shm->exchange.lost_peer;
+}
+
+static void shm_counters(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p) {
+    const struct shm *shm = self;
+    exchange_counters(&shm->exchange, peer, sent_p, received_p);
+}
+
+static const struct dtr_transport_ops ops = {
+    .size = sizeof ops,
+    .address = shm_address,
+    .join = shm_join,
+    .leave = shm_leave,
+    .isend = shm_isend,
+    .irecv = shm_irecv,
+    .test = shm_test,
+    .wait = shm_wait,
+    .cancel = shm_cancel,
+    .wake = shm_wake,
+    .abort = shm_abort,
+    .lost_peer = shm_lost_peer,
+    .counters = shm_counters,
+};
+
+/* --- the plugin --- */
+
+static int shm_probe(const struct dtr_host *host, struct dtr_error *error) {
+    uint8_t cookie[COOKIE_BYTES] = {0};
+    int fd;
+    struct directory *directory;
+    const int cause = directory_create(cookie, &fd, &directory);
+    if (cause) {
+        host->fail(error, DTR_E_UNSUPPORTED, "no shared memory files: %s", strerror(cause));
+        return 0;
+    }
+    directory_unmap(directory);
+    close(fd);
+    return 20;
+}
+
+static int endpoint_open(const struct dtr_host *host, const struct dtr_open *how, void **self_p,
+                         struct dtr_error *error) {
+    const struct shm_params *given = how->params;
+    struct shm *shm = host->allocate(host, _Alignof(struct shm), sizeof *shm);
+    if (!shm)
+        return host->fail(error, DTR_E_MEMORY, "out of memory");
+    *shm = (struct shm){
+        .host = host, .params = given, .threads = how->threads, .directory_fd = -1, .lanes_fd = -1};
+    uint8_t nonce[PROOF_BYTES];
+    if (!proof_nonce(nonce)) {
+        host->release(host, shm);
+        return host->fail(error, DTR_E_SYSTEM, "no random numbers");
+    }
+    memcpy(shm->cookie, nonce, COOKIE_BYTES);
+    exchange_init(&shm->exchange, host, &streams, shm, given->unexpected);
+    *self_p = shm;
+    return DTR_OK;
+}
+
+static void endpoint_close(void *self) {
+    struct shm *shm = self;
+    shm_leave(shm);
+    exchange_free(&shm->exchange);
+    directory_unmap(shm->directory);
+    if (shm->directory_fd >= 0)
+        close(shm->directory_fd);
+    shm->host->release(shm->host, shm);
+}
+
+static const struct dtr_plugin plugin = {
+    .abi_major = DTR_ABI_MAJOR,
+    .abi_minor = DTR_ABI_MINOR,
+    .size = sizeof plugin,
+    .kind = DTR_TRANSPORT,
+    .name = "shm",
+    .version = "1.0",
+    .summary = "shared memory between the processes of one machine",
+    .caps = DTR_CAP_SURVIVES_PEER_LOSS,
+    .params = params,
+    .param_stride = sizeof params[0],
+    .params_size = sizeof(struct shm_params),
+    .probe = shm_probe,
+    .open = endpoint_open,
+    .close = endpoint_close,
+    .ops = &ops,
+};
+
+DTR_PLUGIN_ENTRY {
+    return &plugin;
+}
