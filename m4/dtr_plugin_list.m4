@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Two lines a plugin; aclocal wants the file names spelled out.
+m4_include([plugins/common/configure.m4])
+DTR_COMMON_VECTOR
 m4_include([plugins/reference/configure.m4])
 DTR_PLUGIN([kernel], [reference])
 m4_include([plugins/blas/configure.m4])

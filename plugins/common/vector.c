@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "vector.h"
+
+extern const struct dtr_vector dtr_base_vector;
+#ifdef DTR_HAVE_X86_VARIANTS
+extern const struct dtr_vector dtr_avx2_vector, dtr_avx512_vector;
+#endif
+
+const struct dtr_vector *dtr_vector_best(void) {
+#ifdef DTR_HAVE_X86_VARIANTS
+    /* These ask CPUID and whether the system keeps the registers; emulators may hide some. */
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return &dtr_avx512_vector;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &dtr_avx2_vector;
+#endif
+    return &dtr_base_vector;
+}

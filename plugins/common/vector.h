@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vector.h -- what kernel plugins do between matrix products: activations, attention and layer
+ * normalisation, in code compiled for several instruction sets of which the best is chosen at run
+ * time.  Linked into every plugin that wants it.
+ */
+#ifndef DTR_COMMON_VECTOR_H
+#define DTR_COMMON_VECTOR_H
+
+#include <detransformer/kernel.h>
+
+struct dtr_vector {
+    const char *name; /* of the instruction set */
+
+    /* y = activation(y + bias); `bias` may be NULL. */
+    void (*activate)(uint32_t activation, uint32_t count, const float *bias, float *y);
+
+    /* Rows [first, end) of the operations of the same names. */
+    void (*add_norm)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+    void (*moments)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+    void (*normalise)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+
+    /* The floats of scratch memory (aligned to 64 bytes) that one thread needs for attend(). */
+    size_t (*attend_scratch)(const struct dtr_attention *attention);
+
+    /* The part-th of `parts` equal shares of the queries of all heads. */
+    void (*attend)(const struct dtr_attention *attention, uint32_t part, uint32_t parts,
+                   float *scratch);
+};
+
+/* The best that runs on this machine. */
+const struct dtr_vector *dtr_vector_best(void);
+
+#endif

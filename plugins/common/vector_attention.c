@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vector_attention.c -- scaled dot-product attention without a matrix of all scores: for each head
+ * the keys and values are packed once, then a block of queries at a time is multiplied with the
+ * keys, put through the softmax and multiplied with the values, all within the second-level cache.
+ *
+ * Both products run over panels of PANEL columns: keys [head_size][PANEL], values [keys][PANEL],
+ * filled up with zeros.
+ */
+#include "vector_variant.h"
+
+#define TILE 6u   /* rows of one tile, so that accumulators fill the registers */
+#define BLOCK 24u /* queries whose scores are kept at once */
+#if LANES == 16 || defined(__aarch64__)
+#define WIDTH 4u /* vectors side by side: 32 registers */
+#else
+#define WIDTH 2u /* 16 registers */
+#endif
+#define PANEL (WIDTH * LANES)
+
+/* c[TILE][width * LANES] = a[TILE][depth] b[depth][PANEL]; rows that are not there repeat others.
+ */
+static inline __attribute__((always_inline)) void multiply(uint32_t width,
+                                                           const float *const a[TILE],
+                                                           const float *b, uint32_t depth, float *c,
+                                                           size_t c_stride) {
+    lanes sum[TILE][WIDTH] = {{{0.0f}}};
+    for (uint32_t k = 0; k < depth; k++, b += PANEL)
+#pragma GCC unroll 6
+        for (uint32_t r = 0; r < TILE; r++)
+#pragma GCC unroll 4
+            for (uint32_t w = 0; w < width; w++)
+                sum[r][w] += a[r][k] * *(const lanes *)(b + w * LANES);
+    for (uint32_t r = 0; r < TILE; r++)
+        for (uint32_t w = 0; w < width; w++)
+            lanes_store(c + r * c_stride + w * LANES, sum[r][w]);
+}
+
+static void multiply_tile(const float *const a[TILE], const float *b, uint32_t depth,
+                          uint32_t columns, float *c, size_t c_stride) {
+    switch ((columns + LANES - 1) / LANES) {
+    case 1:
+        multiply(1, a, b, depth, c, c_stride);
+        break;
+#if PANEL > 2 * LANES
+    case 2:
+        multiply(2, a, b, depth, c, c_stride);
+        break;
+    case 3:
+        multiply(3, a, b, depth, c, c_stride);
+        break;
+#endif
+    default:
+        multiply(WIDTH, a, b, depth, c, c_stride);
+    }
+}
+
+static uint32_t panels(uint32_t columns) {
+    return columns / PANEL + (columns % PANEL != 0);
+}
+
+/* One head's keys and values, and where its results go. */
+struct head {
+    const struct dtr_attention *attention;
+    const struct dtr_span *span;
+    size_t column; /* of the head's first value */
+    float *keys;   /* [panels(key_rows)][head_size][PANEL] */
+    float *values; /* [panels(head_size)][key_rows][PANEL] */
+    float *scores; /* [BLOCK][score_stride] */
+    size_t score_stride;
+};
+
+static void pack(const struct head *h) {
+    const struct dtr_attention *a = h->attention;
+    const uint32_t rows = h->span->key_rows, size = a->head_size;
+    const float *k = a->k + h->span->key_first * a->k_stride + h->column;
+    const float *v = a->v + h->span->key_first * a->v_stride + h->column;
+    for (uint32_t j = 0; j < panels(rows) * PANEL; j++) {
+        float *key = h->keys + (size_t)(j / PANEL) * size * PANEL + j % PANEL;
+        for (uint32_t i = 0; i < size; i++)
+            key[(size_t)i * PANEL] = j < rows ? k[j * a->k_stride + i] : 0.0f;
+    }
+    for (uint32_t first = 0; first < size; first += PANEL) {
+        const uint32_t columns = size - first < PANEL ? size - first : PANEL;
+        float *value = h->values + (size_t)first * rows;
+        for (uint32_t j = 0; j < rows; j++, value += PANEL) {
+            memcpy(value, v + j * a->v_stride + first, columns * sizeof *value);
+            memset(value + columns, 0, (PANEL - columns) * sizeof *value);
+        }
+    }
+}
+
+/* Turns a row of products into e^(scale (product - largest)); returns their sum. */
+static float soften(float *scores, uint32_t count, float scale) {
+    lanes highest = lanes_set(scores[0]), sum = lanes_set(0.0f);
+    const uint32_t whole = count / LANES * LANES, rest = count - whole;
+    for (uint32_t j = 0; j < whole; j += LANES) {
+        const lanes x = lanes_load(scores + j);
+        highest = lanes_select(x > highest, x, highest);
+    }
+    if (rest) {
+        const lanes x = lanes_load_part(scores + whole, rest, scores[0]);
+        highest = lanes_select(x > highest, x, highest);
+    }
+    const float shift = lanes_max(highest);
+    for (uint32_t j = 0; j < whole; j += LANES) {
+        const lanes e = lanes_exp((lanes_load(scores + j) - shift) * scale);
+        lanes_store(scores + j, e);
+        sum += e;
+    }
+    float total = lanes_sum(sum);
+    if (rest) {
+        const lanes e = lanes_exp((lanes_load_part(scores + whole, rest, shift) - shift) * scale);
+        lanes_store_part(scores + whole, rest, e);
+        for (uint32_t j = whole; j < count; j++)
+            total += scores[j];
+    }
+    return total;
+}
+
+/* The rows of a tile; those from `rows` on repeat the first. */
+static void tile_rows(const float *first, size_t stride, uint32_t rows, const float *row[TILE]) {
+    for (uint32_t r = 0; r < TILE; r++)
+        row[r] = first + (r < rows ? r : 0) * stride;
+}
+
+static void score(const struct head *h, const float *q, uint32_t queries) {
+    const struct dtr_attention *a = h->attention;
+    const uint32_t keys = h->span->key_rows;
+    for (uint32_t first = 0; first < keys; first += PANEL) {
+        const float *panel = h->keys + (size_t)first * a->head_size;
+        for (uint32_t i = 0; i < queries; i += TILE) {
+            const float *row[TILE];
+            tile_rows(q + i * a->q_stride, a->q_stride, queries - i, row);
+            multiply_tile(row, panel, a->head_size, keys - first,
+                          h->scores + i * h->score_stride + first, h->score_stride);
+        }
+    }
+}
+
+static void mix(const struct head *h, const float *sum, float *context, uint32_t queries) {
+    const struct dtr_attention *a = h->attention;
+    const uint32_t size = a->head_size, keys = h->span->key_rows;
+    for (uint32_t first = 0; first < size; first += PANEL) {
+        const float *panel = h->values + (size_t)first * keys;
+        const uint32_t columns = size - first < PANEL ? size - first : PANEL;
+        for (uint32_t i = 0; i < queries; i += TILE) {
+            const float *row[TILE];
+            _Alignas(64) float tile[TILE][PANEL];
+            tile_rows(h->scores + i * h->score_stride, h->score_stride, queries - i, row);
+            multiply_tile(row, panel, keys, columns, tile[0], PANEL);
+            for (uint32_t r = 0; r < TILE && i + r < queries; r++) {
+                float *y = context + (i + r) * a->context_stride + first;
+                const float factor = 1.0f / sum[i + r];
+                for (uint32_t c = 0; c < columns; c++)
+                    y[c] = tile[r][c] * factor;
+            }
+        }
+    }
+}
+
+/* Queries [first, end) of the head's span. */
+static void attend_head(const struct head *h, uint32_t first, uint32_t end) {
+    const struct dtr_attention *a = h->attention;
+    pack(h);
+    for (uint32_t i = first; i < end; i += BLOCK) {
+        const uint32_t queries = end - i < BLOCK ? end - i : BLOCK;
+        const size_t row = (size_t)h->span->query_first + i;
+        float sum[BLOCK];
+        score(h, a->q + row * a->q_stride + h->column, queries);
+        for (uint32_t r = 0; r < queries; r++)
+            sum[r] = soften(h->scores + r * h->score_stride, h->span->key_rows, a->scale);
+        mix(h, sum, a->context + row * a->context_stride + h->column, queries);
+    }
+}
+
+static uint32_t keys_max(const struct dtr_attention *a) {
+    uint32_t keys = 0;
+    for (uint32_t s = 0; s < a->spans_count; s++)
+        keys = a->spans[s].key_rows > keys ? a->spans[s].key_rows : keys;
+    return keys;
+}
+
+size_t DTR_NAME(attend_scratch)(const struct dtr_attention *attention) {
+    const size_t keys = (size_t)panels(keys_max(attention)) * PANEL;
+    const size_t size = (size_t)panels(attention->head_size) * PANEL;
+    return keys * (attention->head_size + size + BLOCK);
+}
+
+/* The queries of all heads and spans are numbered through, head by head within a span, and dealt
+ * out evenly: a head at a boundary is packed by both neighbours. */
+void DTR_NAME(attend)(const struct dtr_attention *attention, uint32_t part, uint32_t parts,
+                      float *scratch) {
+    const size_t keys = (size_t)panels(keys_max(attention)) * PANEL;
+    struct head head = {.attention = attention, .keys = scratch, .score_stride = keys};
+    head.values = head.keys + keys * attention->head_size;
+    head.scores = head.values + keys * panels(attention->head_size) * PANEL;
+    uint64_t total = 0, at = 0;
+    for (uint32_t s = 0; s < attention->spans_count; s++)
+        total += (uint64_t)attention->spans[s].query_rows * attention->heads;
+    const uint64_t first = total * part / parts, end = total * (part + 1) / parts;
+    for (uint32_t s = 0; s < attention->spans_count; s++) {
+        const struct dtr_span *span = head.span = &attention->spans[s];
+        for (uint32_t i = 0; i < attention->heads; i++, at += span->query_rows) {
+            const uint64_t from = first > at ? first - at : 0;
+            const uint64_t to = end > at ? end - at : 0;
+            head.column = (size_t)i * attention->head_size;
+            if (from < to && from < span->query_rows)
+                attend_head(&head, (uint32_t)from,
+                            to < span->query_rows ? (uint32_t)to : span->query_rows);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vector_table.c -- the table of one instruction set.
+ */
+#include "vector_variant.h"
+
+#define DTR_TEXT2(_x) #_x
+#define DTR_TEXT(_x) DTR_TEXT2(_x)
+
+extern const struct dtr_vector DTR_NAME(vector);
+
+const struct dtr_vector DTR_NAME(vector) = {
+    .name = DTR_TEXT(DTR_VARIANT),
+    .activate = DTR_NAME(activate),
+    .add_norm = DTR_NAME(add_norm),
+    .moments = DTR_NAME(moments),
+    .normalise = DTR_NAME(normalise),
+    .attend_scratch = DTR_NAME(attend_scratch),
+    .attend = DTR_NAME(attend),
+};

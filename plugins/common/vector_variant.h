@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vector_variant.h -- the functions of struct dtr_vector for the instruction set that is being
+ * compiled for.
+ */
+#ifndef DTR_COMMON_VECTOR_VARIANT_H
+#define DTR_COMMON_VECTOR_VARIANT_H
+
+#include "lanes.h"
+#include "vector.h"
+
+void DTR_NAME(activate)(uint32_t activation, uint32_t count, const float *bias, float *y);
+void DTR_NAME(add_norm)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+void DTR_NAME(moments)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+void DTR_NAME(normalise)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
+size_t DTR_NAME(attend_scratch)(const struct dtr_attention *attention);
+void DTR_NAME(attend)(const struct dtr_attention *attention, uint32_t part, uint32_t parts,
+                      float *scratch);
+
+#endif
