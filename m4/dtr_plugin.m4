@@ -19,10 +19,12 @@ AC_DEFUN([DTR_PLUGIN], [
     [AC_MSG_ERROR([--enable-$1-$2 takes yes, no or auto])])
   AM_CONDITIONAL(m4_toupper([BUILD_$2]), [test -z "$dtr_why"])
   AS_IF([test -z "$dtr_why"],
-    [DTR_SUMMARY_PLUGINS="$DTR_SUMMARY_PLUGINS  m4_format([%-10s %-10s], [$1], [$2]) yes
+    [DTR_PLUGINS_BUILT="$DTR_PLUGINS_BUILT $2"
+     DTR_SUMMARY_PLUGINS="$DTR_SUMMARY_PLUGINS  m4_format([%-10s %-10s], [$1], [$2]) yes
 "],
     [DTR_SUMMARY_PLUGINS="$DTR_SUMMARY_PLUGINS  m4_format([%-10s %-10s], [$1], [$2]) no: $dtr_why
 "])
+  AC_SUBST([DTR_PLUGINS_BUILT])
 ])
 
 # DTR_SUMMARY: what was built, what was left out, and why.

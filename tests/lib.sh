@@ -117,11 +117,18 @@ need_data() {
     [ -d "$DTR_TEST_DATA/$1" ] || skip_all "no $1 in $DTR_TEST_DATA"
 }
 
+# is_built NAME -- the plugin is among those that configure found possible.
+is_built() {
+    case " $DTR_PLUGINS_BUILT " in
+    *" $1 "*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
 # need_plugin NAME... -- skips all when one was not built.
 need_plugin() {
     for need_plugin_name; do
-        [ -e "$DTR_BUILD/modules/$need_plugin_name.la" ] ||
-            skip_all "the plugin $need_plugin_name was not built"
+        is_built "$need_plugin_name" || skip_all "the plugin $need_plugin_name was not built"
     done
 }
 
