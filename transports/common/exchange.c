@@ -5,6 +5,7 @@
 #include "common/link.h"
 #include "common/pool.h"
 
+#include <sched.h>
 #include <string.h>
 
 void exchange_init(struct exchange *exchange, const struct dtr_host *host,
@@ -67,8 +68,9 @@ static int request_new(struct exchange *exchange, uint32_t peer, struct dtr_requ
     return DTR_OK;
 }
 
-int exchange_isend(struct exchange *exchange, uint32_t peer, uint32_t tag, const void *buffer,
-                   size_t bytes, struct dtr_request **request_p) {
+int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
+                   struct dtr_request **request_p) {
+    struct exchange *exchange = self;
     struct dtr_request *request;
     int status = request_new(exchange, peer, &request);
     if (status)
@@ -90,8 +92,9 @@ int exchange_isend(struct exchange *exchange, uint32_t peer, uint32_t tag, const
     return DTR_OK;
 }
 
-int exchange_irecv(struct exchange *exchange, uint32_t peer, uint32_t tag, void *buffer,
-                   size_t bytes, struct dtr_request **request_p) {
+int exchange_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
+                   struct dtr_request **request_p) {
+    struct exchange *exchange = self;
     struct dtr_request *request;
     int status = request_new(exchange, peer, &request);
     if (status)
@@ -141,7 +144,8 @@ static bool send_orphan(struct exchange *exchange, struct dtr_request *request) 
     return true;
 }
 
-void exchange_cancel(struct exchange *exchange, struct dtr_request *request) {
+void exchange_cancel(void *self, struct dtr_request *request) {
+    struct exchange *exchange = self;
     struct exchange_link *link = &exchange->link[request->peer];
     if (request->queued && request->kind == REQUEST_SEND && request->moved) {
         if (send_orphan(exchange, request))
@@ -156,8 +160,13 @@ void exchange_cancel(struct exchange *exchange, struct dtr_request *request) {
     pool_request_free(exchange, request);
 }
 
-void exchange_counters(const struct exchange *exchange, uint32_t peer, uint64_t *sent_p,
-                       uint64_t *received_p) {
+int exchange_lost_peer(void *self) {
+    const struct exchange *exchange = self;
+    return exchange->lost_peer;
+}
+
+void exchange_counters(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p) {
+    const struct exchange *exchange = self;
     uint64_t sent = 0, received = 0;
     for (uint32_t i = 0; i < exchange->devices; i++)
         if (peer == UINT32_MAX || peer == i) {
@@ -174,6 +183,15 @@ void exchange_abort(struct exchange *exchange) {
 
 void exchange_wake(struct exchange *exchange) {
     atomic_store(&exchange->woken, true);
+}
+
+uint64_t exchange_spin_ns(int64_t spin_us, uint32_t threads, uint32_t devices) {
+    if (spin_us >= 0)
+        return (uint64_t)spin_us * 1000;
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof cores, &cores))
+        return 0;
+    return (uint64_t)threads * devices <= (uint64_t)CPU_COUNT(&cores) ? 20000 : 0;
 }
 
 int exchange_verdict(struct exchange *exchange) {

@@ -106,19 +106,26 @@ void exchange_free(struct exchange *exchange);
 int exchange_begin(struct exchange *exchange, uint32_t devices, uint32_t device);
 void exchange_end(struct exchange *exchange);
 
-/* As in dtr_transport_ops. */
-int exchange_isend(struct exchange *exchange, uint32_t peer, uint32_t tag, const void *buffer,
-                   size_t bytes, struct dtr_request **request_p);
-int exchange_irecv(struct exchange *exchange, uint32_t peer, uint32_t tag, void *buffer,
-                   size_t bytes, struct dtr_request **request_p);
+/* Operations as in dtr_transport_ops, for the tables of transports whose instance begins with its
+ * exchange. */
+int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
+                   struct dtr_request **request_p);
+int exchange_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
+                   struct dtr_request **request_p);
+void exchange_cancel(void *self, struct dtr_request *request);
+int exchange_lost_peer(void *self);
+void exchange_counters(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p);
+
+/* test() without moving anything. */
 int exchange_test(struct exchange *exchange, struct dtr_request *request, size_t *bytes_p);
-void exchange_cancel(struct exchange *exchange, struct dtr_request *request);
-void exchange_counters(const struct exchange *exchange, uint32_t peer, uint64_t *sent_p,
-                       uint64_t *received_p);
 
 /* The flags of any thread; the transport wakes its sleeper afterwards. */
 void exchange_abort(struct exchange *exchange);
 void exchange_wake(struct exchange *exchange);
+
+/* How long wait() looks before it sleeps: `spin_us`, or by itself where that is negative, since it
+ * pays only where each thread of each of `devices` on this machine has a core. */
+uint64_t exchange_spin_ns(int64_t spin_us, uint32_t threads, uint32_t devices);
 
 /* What wait() has to return now: DTR_E_ABORTED; 1 after a change or a wake, once; else 0. */
 int exchange_verdict(struct exchange *exchange);

@@ -99,6 +99,7 @@ void exchange_write(struct exchange *exchange, uint32_t peer) {
         }
         const ssize_t moved = exchange->streams->write(exchange->owner, peer, part, parts);
         if (moved < 0) {
+            exchange_read(exchange, peer); /* what the peer said before it went */
             exchange_lose(exchange, peer);
             return;
         }

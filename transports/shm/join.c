@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,16 +147,6 @@ static int connect_all(struct shm *shm, const struct dtr_group *group, uint64_t 
     }
 }
 
-/* Looking without sleeping pays only where every thread has a core of its own. */
-static uint64_t spin_of(const struct shm *shm, uint32_t devices) {
-    if (shm->params->spin_us >= 0)
-        return (uint64_t)shm->params->spin_us * 1000;
-    cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof cores, &cores))
-        return 0;
-    return (uint64_t)shm->threads * devices <= (uint64_t)CPU_COUNT(&cores) ? 20000 : 0;
-}
-
 static uint64_t power_of_two(uint64_t bytes) {
     uint64_t power = 4096;
     while (power < bytes)
@@ -210,7 +199,7 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
         shm_leave(shm);
         return status;
     }
-    shm->spin_ns = spin_of(shm, group->devices);
+    shm->spin_ns = exchange_spin_ns(shm->params->spin_us, shm->threads, group->devices);
     shm->looked_ns = host->now_ns(host);
     return DTR_OK;
 }

@@ -72,18 +72,6 @@ static int shm_address(void *self, const char *hint, char *text, size_t bytes,
     return DTR_OK;
 }
 
-static int shm_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
-                     struct dtr_request **request_p) {
-    struct shm *shm = self;
-    return exchange_isend(&shm->exchange, peer, tag, buffer, bytes, request_p);
-}
-
-static int shm_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
-                     struct dtr_request **request_p) {
-    struct shm *shm = self;
-    return exchange_irecv(&shm->exchange, peer, tag, buffer, bytes, request_p);
-}
-
 static void progress(struct shm *shm, uint32_t peer) {
     if (peer == shm->head.device || exchange_is_lost(&shm->exchange, peer))
         return;
@@ -153,11 +141,6 @@ static int shm_wait(void *self, uint64_t deadline_ns) {
     }
 }
 
-static void shm_cancel(void *self, struct dtr_request *request) {
-    struct shm *shm = self;
-    exchange_cancel(&shm->exchange, request);
-}
-
 static void shm_wake(void *self) {
     struct shm *shm = self;
     exchange_wake(&shm->exchange);
@@ -170,30 +153,20 @@ static void shm_abort(void *self) {
     bell_ring(&shm->directory->bell);
 }
 
-static int shm_lost_peer(void *self) {
-    const struct shm *shm = self;
-    return shm->exchange.lost_peer;
-}
-
-static void shm_counters(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p) {
-    const struct shm *shm = self;
-    exchange_counters(&shm->exchange, peer, sent_p, received_p);
-}
-
 static const struct dtr_transport_ops ops = {
     .size = sizeof ops,
     .address = shm_address,
     .join = shm_join,
     .leave = shm_leave,
-    .isend = shm_isend,
-    .irecv = shm_irecv,
+    .isend = exchange_isend,
+    .irecv = exchange_irecv,
     .test = shm_test,
     .wait = shm_wait,
-    .cancel = shm_cancel,
+    .cancel = exchange_cancel,
     .wake = shm_wake,
     .abort = shm_abort,
-    .lost_peer = shm_lost_peer,
-    .counters = shm_counters,
+    .lost_peer = exchange_lost_peer,
+    .counters = exchange_counters,
 };
 
 /* --- the plugin --- */

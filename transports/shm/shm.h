@@ -28,6 +28,7 @@ struct shm_peer {
 };
 
 struct shm {
+    struct exchange exchange; /* first: its operations are ours */
     const struct dtr_host *host;
     const struct shm_params *params;
     uint32_t threads;
@@ -42,7 +43,6 @@ struct shm {
     struct shm_peer *peer; /* [exchange.devices] */
 
     uint64_t spin_ns, looked_ns; /* when the peers' processes were last looked at */
-    struct exchange exchange;
 };
 
 int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * socket.h -- addresses and sockets: which local address to listen on, how it is written, and how
+ * a connection is made ready for messages.
+ */
+#ifndef DTR_TCP_SOCKET_H
+#define DTR_TCP_SOCKET_H
+
+#include <detransformer/plugin.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct endpoint {
+    struct sockaddr_storage address;
+    socklen_t length;
+};
+
+/* "192.168.0.7:4711" or "[2001:db8::7]:4711"; numbers only, no names are looked up. */
+bool endpoint_parse(const char *text, struct endpoint *endpoint_p);
+int endpoint_print(const struct endpoint *endpoint, char *text, size_t bytes);
+bool endpoint_is_loopback(const struct endpoint *endpoint);
+bool endpoint_same_host(const struct endpoint *a, const struct endpoint *b);
+
+/* Where to listen, of what the user and the core know; each may be empty.  An interface comes
+ * first, then an address, then the hint, then 127.0.0.1. */
+struct endpoint_choice {
+    const char *interface, *address, *hint;
+    uint16_t port;
+};
+int endpoint_choose(const struct dtr_host *host, const struct endpoint_choice *choice,
+                    struct endpoint *endpoint_p, struct dtr_error *error);
+
+/* Non-blocking.  Listens and fills in the port that was chosen; returns an errno. */
+int socket_listen(struct endpoint *endpoint, int *fd_p);
+
+/* Starts to connect from `from`; the result comes when the socket is writable.  An errno. */
+int socket_connect(const struct endpoint *from, const struct endpoint *to, int *fd_p);
+
+/* No delays, and an end to a silent peer after `timeout_ms` (0: never). */
+void socket_tune(int fd, uint32_t timeout_ms);
+
+/* The error that a connection met, or 0. */
+int socket_error(int fd);
+
+/* Closes so that what was sent arrives: what came and was not read must not reset the stream. */
+void socket_close(int fd);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tcp -- messages over TCP connections, one to each peer.
+ */
+#include "config.h"
+
+#include "tcp/tcp.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define STAGE 4096u /* small messages come with their header in one system call */
+
+static const struct dtr_param params[] = {
+    {.key = "interface",
+     .fallback = "",
+     .help = "The network interface to use, such as eth0.",
+     .type = DTR_TEXT,
+     .offset = offsetof(struct tcp_params, interface)},
+    {.key = "address",
+     .fallback = "",
+     .help = "This device's own address, where no interface is named; by default the one that the "
+             "leader is reached by.",
+     .type = DTR_TEXT,
+     .offset = offsetof(struct tcp_params, address)},
+    {.key = "port",
+     .fallback = "0",
+     .range = "0..65535",
+     .help = "The port to listen on; 0: any that is free.",
+     .type = DTR_INT,
+     .offset = offsetof(struct tcp_params, port)},
+    {.key = "peer_timeout_ms",
+     .fallback = "10000",
+     .unit = "ms",
+     .range = "0..3600000",
+     .help = "A peer whose machine or network is silent for so long is lost; 0: never.",
+     .type = DTR_INT,
+     .offset = offsetof(struct tcp_params, peer_timeout_ms)},
+    {.key = "spin_us",
+     .fallback = "-1",
+     .unit = "us",
+     .range = "-1..1000000",
+     .help = "How long to look for messages before sleeping; -1: 20 where each thread of each "
+             "device on this machine has a core, else 0.",
+     .type = DTR_INT,
+     .offset = offsetof(struct tcp_params, spin_us)},
+    {.key = "unexpected",
+     .fallback = "64 MiB",
+     .range = "4 KiB..",
+     .help = "Most memory for messages of one device that came before their receive was posted.",
+     .type = DTR_SIZE,
+     .offset = offsetof(struct tcp_params, unexpected)},
+    {.key = NULL},
+};
+
+/* --- streams --- */
+
+static bool again(int cause) {
+    return cause == EAGAIN || cause == EWOULDBLOCK || cause == EINTR;
+}
+
+static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
+    const struct tcp_peer *lost = &tcp->peer[peer];
+    if (cause)
+        tcp->host->log(tcp->host, DTR_LOG_WARN, "tcp: device %u at %s: %s", peer, lost->text,
+                       strerror(cause));
+    else
+        tcp->host->log(tcp->host, DTR_LOG_DEBUG, "tcp: device %u at %s has closed", peer,
+                       lost->text);
+    return -1;
+}
+
+static ssize_t stream_write(void *owner, uint32_t peer, const struct iovec *part, int parts) {
+    const struct tcp *tcp = owner;
+    const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)part,
+                                   .msg_iovlen = (size_t)parts};
+    const ssize_t sent = sendmsg(tcp->peer[peer].fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0)
+        return sent;
+    return again(errno) ? 0 : broken(tcp, peer, errno);
+}
+
+static ssize_t stream_read(void *owner, uint32_t peer, const struct iovec *part, int parts) {
+    const struct tcp *tcp = owner;
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)part,
+                             .msg_iovlen = (size_t)parts};
+    const ssize_t got = recvmsg(tcp->peer[peer].fd, &message, MSG_DONTWAIT);
+    if (got > 0)
+        return got;
+    if (!got)
+        return broken(tcp, peer, 0);
+    return again(errno) ? 0 : broken(tcp, peer, errno);
+}
+
+static const struct exchange_streams streams = {
+    .stage = STAGE, .write = stream_write, .read = stream_read};
+
+/* --- operations --- */
+
+static int tcp_address(void *self, const char *hint, char *text, size_t bytes,
+                       struct dtr_error *error) {
+    struct tcp *tcp = self;
+    const struct dtr_host *host = tcp->host;
+    if (tcp->listener < 0) {
+        const struct endpoint_choice choice = {.interface = tcp->params->interface,
+                                               .address = tcp->params->address,
+                                               .hint = hint,
+                                               .port = (uint16_t)tcp->params->port};
+        struct endpoint here;
+        const int status = endpoint_choose(host, &choice, &here, error);
+        if (status)
+            return status;
+        const int cause = socket_listen(&here, &tcp->listener);
+        if (cause) {
+            char name[64];
+            endpoint_print(&here, name, sizeof name);
+            return host->fail(error, DTR_E_SYSTEM, "cannot listen at %s: %s", name,
+                              strerror(cause));
+        }
+        tcp->here = here;
+    }
+    if (endpoint_print(&tcp->here, text, bytes))
+        return host->fail(error, DTR_E_CONFIG, "no room for an address in %zu bytes", bytes);
+    return DTR_OK;
+}
+
+static int tcp_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+    struct tcp *tcp = self;
+    if (!request->done) {
+        exchange_write(&tcp->exchange, request->peer);
+        exchange_read(&tcp->exchange, request->peer);
+    }
+    return exchange_test(&tcp->exchange, request, bytes_p);
+}
+
+int tcp_poll(const struct tcp *tcp, struct pollfd *set, nfds_t count, uint64_t deadline_ns) {
+    const uint64_t now = tcp->host->now_ns(tcp->host), most = 1000000000;
+    uint64_t left = now < deadline_ns ? deadline_ns - now : 0;
+    if (left > most)
+        left = most;
+    const struct timespec time = {.tv_sec = (time_t)(left / 1000000000),
+                                  .tv_nsec = (long)(left % 1000000000)};
+    return ppoll(set, count, &time, NULL);
+}
+
+void tcp_bell_clear(const struct tcp *tcp) {
+    uint64_t rung;
+    const ssize_t got = read(tcp->bell, &rung, sizeof rung);
+    (void)got;
+}
+
+/* A peer that is not read from, since its messages find no room, can still be found lost. */
+static nfds_t watch(const struct tcp *tcp) {
+    const uint32_t devices = tcp->exchange.devices;
+    for (uint32_t i = 0; i < devices; i++) {
+        struct pollfd *one = &tcp->poll[i];
+        *one = (struct pollfd){.fd = -1};
+        if (tcp->peer[i].fd < 0 || exchange_is_lost(&tcp->exchange, i))
+            continue;
+        one->fd = tcp->peer[i].fd;
+        one->events = exchange_has_room(&tcp->exchange, i) ? POLLIN : POLLRDHUP;
+        if (exchange_has_writes(&tcp->exchange, i))
+            one->events |= POLLOUT;
+    }
+    tcp->poll[devices] = (struct pollfd){.fd = tcp->bell, .events = POLLIN};
+    return devices + 1;
+}
+
+static void serve(struct tcp *tcp) {
+    const uint32_t devices = tcp->exchange.devices;
+    if (tcp->poll[devices].revents)
+        tcp_bell_clear(tcp);
+    for (uint32_t i = 0; i < devices; i++) {
+        const short events = tcp->poll[i].revents;
+        if (events & POLLOUT)
+            exchange_write(&tcp->exchange, i);
+        if (!(events & ~POLLOUT))
+            continue;
+        if (exchange_has_room(&tcp->exchange, i))
+            exchange_read(&tcp->exchange, i);
+        else
+            exchange_lose(&tcp->exchange, i);
+    }
+}
+
+static int tcp_wait(void *self, uint64_t deadline_ns) {
+    struct tcp *tcp = self;
+    const struct dtr_host *host = tcp->host;
+    int verdict = exchange_verdict(&tcp->exchange);
+    const uint64_t started = host->now_ns(host);
+    for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
+        const bool spin = now - started < tcp->spin_ns;
+        const nfds_t count = watch(tcp);
+        if (tcp_poll(tcp, tcp->poll, count, spin ? 0 : deadline_ns) > 0)
+            serve(tcp);
+        verdict = exchange_verdict(&tcp->exchange);
+        if (!verdict && now >= deadline_ns)
+            return DTR_E_TIMEOUT;
+    }
+    return verdict < 0 ? verdict : DTR_OK;
+}
+
+static void ring(const struct tcp *tcp) {
+    const uint64_t one = 1;
+    const ssize_t sent = write(tcp->bell, &one, sizeof one);
+    (void)sent;
+}
+
+static void tcp_wake(void *self) {
+    struct tcp *tcp = self;
+    exchange_wake(&tcp->exchange);
+    ring(tcp);
+}
+
+static void tcp_abort(void *self) {
+    struct tcp *tcp = self;
+    exchange_abort(&tcp->exchange);
+    ring(tcp);
+}
+
+static const struct dtr_transport_ops ops = {
+    .size = sizeof ops,
+    .address = tcp_address,
+    .join = tcp_join,
+    .leave = tcp_leave,
+    .isend = exchange_isend,
+    .irecv = exchange_irecv,
+    .test = tcp_test,
+    .wait = tcp_wait,
+    .cancel = exchange_cancel,
+    .wake = tcp_wake,
+    .abort = tcp_abort,
+    .lost_peer = exchange_lost_peer,
+    .counters = exchange_counters,
+};
+
+/* --- the plugin --- */
+
+static int tcp_probe(const struct dtr_host *host, struct dtr_error *error) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        host->fail(error, DTR_E_UNSUPPORTED, "no TCP sockets: %s", strerror(errno));
+        return 0;
+    }
+    close(fd);
+    return 10;
+}
+
+static int tcp_open(const struct dtr_host *host, const struct dtr_open *how, void **self_p,
+                    struct dtr_error *error) {
+    const struct tcp_params *given = how->params;
+    if (given->interface[0] && given->address[0])
+        return host->fail(error, DTR_E_CONFIG,
+                          "an interface and an address were given; one says it");
+    struct tcp *tcp = host->allocate(host, _Alignof(struct tcp), sizeof *tcp);
+    if (!tcp)
+        return host->fail(error, DTR_E_MEMORY, "out of memory");
+    *tcp = (struct tcp){.host = host, .params = given, .threads = how->threads, .listener = -1};
+    tcp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (tcp->bell < 0) {
+        const int status = host->fail(error, DTR_E_SYSTEM, "an event: %s", strerror(errno));
+        host->release(host, tcp);
+        return status;
+    }
+    exchange_init(&tcp->exchange, host, &streams, tcp, given->unexpected);
+    *self_p = tcp;
+    return DTR_OK;
+}
+
+static void tcp_close(void *self) {
+    struct tcp *tcp = self;
+    tcp_leave(tcp);
+    exchange_free(&tcp->exchange);
+    if (tcp->listener >= 0)
+        close(tcp->listener);
+    close(tcp->bell);
+    tcp->host->release(tcp->host, tcp);
+}
+
+static const struct dtr_plugin plugin = {
+    .abi_major = DTR_ABI_MAJOR,
+    .abi_minor = DTR_ABI_MINOR,
+    .size = sizeof plugin,
+    .kind = DTR_TRANSPORT,
+    .name = "tcp",
+    .version = "1.0",
+    .summary = "TCP connections between devices anywhere, authenticated by the group's key",
+    .caps = DTR_CAP_SURVIVES_PEER_LOSS | DTR_CAP_REMOTE,
+    .params = params,
+    .param_stride = sizeof params[0],
+    .params_size = sizeof(struct tcp_params),
+    .probe = tcp_probe,
+    .open = tcp_open,
+    .close = tcp_close,
+    .ops = &ops,
+};
+
+DTR_PLUGIN_ENTRY {
+    return &plugin;
+}
