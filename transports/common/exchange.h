@@ -82,7 +82,7 @@ struct exchange {
     const struct dtr_host *host;
     const struct exchange_streams *streams;
     void *owner;
-    size_t limit; /* bytes kept for each peer, and bytes of spare buffers */
+    size_t limit; /* bytes kept for each peer */
     uint32_t devices, device;
     struct exchange_link *link;
     unsigned char *stages;

@@ -82,11 +82,8 @@ struct kept_message *pool_kept(struct exchange *exchange, size_t length) {
 
 void pool_kept_free(struct exchange *exchange, struct kept_message *message) {
     size_t bytes = (size_t)1 << message->order;
-    if (bytes > exchange->limit) {
-        exchange->host->release(exchange->host, message);
-        return;
-    }
-    if (exchange->spare_bytes + bytes > exchange->limit)
+    /* Rounded up, what one peer may have kept is less than twice the limit. */
+    if (bytes > 2 * exchange->limit - exchange->spare_bytes)
         spares_release(exchange);
     message->next = exchange->spare[message->order];
     exchange->spare[message->order] = message;
