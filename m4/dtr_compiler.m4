@@ -19,6 +19,9 @@ AC_DEFUN([AX_DTR_TRY_CFLAG], [
 
 # DTR_SANITIZERS: --enable-asan, --enable-ubsan, --enable-tsan.
 AC_DEFUN([DTR_SANITIZERS], [
+  # Plugins leave nothing undefined.
+  DTR_DEFS="-Wl,-z,defs"
+  AC_SUBST([DTR_DEFS])
   DTR_SANITIZER([asan], [address])
   DTR_SANITIZER([ubsan], [undefined])
   DTR_SANITIZER([tsan], [thread])
@@ -28,5 +31,7 @@ AC_DEFUN([DTR_SANITIZER], [
     [enable_$1=no])
   AS_IF([test "x$enable_$1" = xyes], [
     CFLAGS="$CFLAGS -fsanitize=$2 -fno-omit-frame-pointer -fno-sanitize-recover=all"
-    LDFLAGS="$LDFLAGS -fsanitize=$2"])
+    LDFLAGS="$LDFLAGS -fsanitize=$2"
+    # but for the sanitizer's runtime, which clang puts into the program alone.
+    DTR_DEFS=])
 ])
