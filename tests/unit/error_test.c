@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * error_test.c -- the sentence about what went wrong is written once, kept whole and never overruns.
+ * error_test.c -- the sentence about what went wrong is written once, is kept, and never overruns.
  */
 #include "unit.h"
 
