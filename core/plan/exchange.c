@@ -393,6 +393,9 @@ int32_t dtr_emit_moments_gather(struct dtr_builder *b, struct dtr_view moments) 
                              dtr_view_columns(moments, 2 * d, 2 * d + 2));
         }
     }
+    /* Two numbers a row, on which all the others depend: they travel as they are. */
+    if (a.index >= 0)
+        b->schedule->collectives[a.index].wire = DTR_F32;
     return assembly_end(&a);
 }
 

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/executor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct dtr_executor {
+    const struct dtr_model *model;
+    struct dtr_kernels *kernels;
+    struct dtr_engine *engine;
+    float *arena;
+    uint64_t arena_floats;
+    float *embedding_gamma, *embedding_beta;
+    float *type_rows; /* [types, hidden] */
+};
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* --- creation ---------------------------------------------------------------------------------- */
+
+static const struct dtr_tensor_id word_rows = {DTR_TENSOR_WORD_EMBEDDINGS, 0, -1};
+static const struct dtr_tensor_id position_rows = {DTR_TENSOR_POSITION_EMBEDDINGS, 0, -1};
+static const struct dtr_tensor_id type_rows = {DTR_TENSOR_TYPE_EMBEDDINGS, 0, -1};
+
+static int read_embedding_norm(struct dtr_executor *executor, struct dtr_error *error) {
+    const struct dtr_model *model = executor->model;
+    const uint32_t hidden = model->shape.hidden;
+    uint32_t rows, columns;
+    if (!dtr_model_tensor_shape(model, word_rows, &rows, &columns))
+        return DTR_OK;
+    executor->embedding_gamma = malloc(((size_t)model->types + 2) * hidden * sizeof(float));
+    if (!executor->embedding_gamma)
+        return dtr_fail_memory(error);
+    executor->embedding_beta = executor->embedding_gamma + hidden;
+    executor->type_rows = executor->embedding_beta + hidden;
+    dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_WEIGHT, 0, -1}, 0, 1,
+                   0, hidden, executor->embedding_gamma, hidden);
+    dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_BIAS, 0, -1}, 0, 1, 0,
+                   hidden, executor->embedding_beta, hidden);
+    dtr_model_read(model, type_rows, 0, model->types, 0, hidden, executor->type_rows, hidden);
+    return DTR_OK;
+}
+
+int dtr_executor_create(const struct dtr_model *model, struct dtr_kernels *kernels,
+                        struct dtr_engine *engine, struct dtr_executor **executor_p,
+                        struct dtr_error *error) {
+    struct dtr_executor *executor = calloc(1, sizeof *executor);
+    if (!executor)
+        return dtr_fail_memory(error);
+    executor->model = model;
+    executor->kernels = kernels;
+    executor->engine = engine;
+    const int status = read_embedding_norm(executor, error);
+    if (status) {
+        dtr_executor_free(executor);
+        return status;
+    }
+    *executor_p = executor;
+    return DTR_OK;
+}
+
+void dtr_executor_free(struct dtr_executor *executor) {
+    if (!executor)
+        return;
+    free(executor->arena);
+    free(executor->embedding_gamma);
+    free(executor);
+}
+
+void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine) {
+    executor->engine = engine;
+}
+
+uint64_t dtr_executor_bytes(const struct dtr_executor *executor) {
+    return executor->arena_floats * sizeof(float);
+}
+
+int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedule,
+                      uint32_t rows_max, struct dtr_program **program_p,
+                      struct dtr_error *error) {
+    struct dtr_program *program = calloc(1, sizeof *program);
+    if (!program)
+        return dtr_fail_memory(error);
+    const size_t steps = (size_t)schedule->steps_count + 1;
+    program->weights = calloc((size_t)schedule->weights_count + 1, sizeof *program->weights);
+    program->begin_ns = calloc(2 * steps, sizeof *program->begin_ns);
+    int status = DTR_E_MEMORY;
+    if (!program->weights || !program->begin_ns) {
+        dtr_fail_memory(error);
+        goto out_free;
+    }
+    program->end_ns = program->begin_ns + steps;
+    for (uint32_t i = 0; i < schedule->weights_count; i++) {
+        const struct dtr_weight_key *key = &schedule->weights[i];
+        status = dtr_kernels_prepare(executor->kernels, executor->model, key, rows_max, error);
+        if (status)
+            goto out_free;
+        program->weights[i] = dtr_kernels_weight(executor->kernels, key);
+    }
+    status = dtr_flights_create(schedule, &program->flights, error);
+    if (status)
+        goto out_free;
+    program->digest = dtr_schedule_digest(schedule);
+    program->schedule = schedule;
+    *program_p = program;
+    return DTR_OK;
+out_free:
+    dtr_program_free(program);
+    return status;
+}
+
+void dtr_program_free(struct dtr_program *program) {
+    if (!program)
+        return;
+    dtr_schedule_free(program->schedule);
+    dtr_flights_free(program->flights);
+    free(program->weights);
+    free(program->begin_ns);
+    free(program);
+}
+
+int dtr_executor_reserve(struct dtr_executor *executor, const struct dtr_program *program,
+                         struct dtr_error *error) {
+    const uint64_t floats = program->schedule->arena_floats;
+    if (floats <= executor->arena_floats)
+        return DTR_OK;
+    float *arena = aligned_alloc(64, (size_t)(floats * sizeof *arena + 63) / 64 * 64);
+    if (!arena)
+        return dtr_fail_memory(error);
+    /* Touched now, not in the first request. */
+    memset(arena, 0, (size_t)floats * sizeof *arena);
+    free(executor->arena);
+    executor->arena = arena;
+    executor->arena_floats = floats;
+    return DTR_OK;
+}
+
+float *dtr_executor_data(const struct dtr_executor *executor, const struct dtr_program *program,
+                         const struct dtr_view *view) {
+    const struct dtr_buffer *buffer = &program->schedule->buffers[view->buffer];
+    return executor->arena + buffer->offset +
+           (size_t)(view->rows.begin - buffer->row) * buffer->columns + view->columns.begin;
+}
+
+/* --- steps ------------------------------------------------------------------------------------- */
+
+struct run {
+    struct dtr_executor *executor;
+    struct dtr_program *program;
+    const struct dtr_tokens_input *tokens;
+};
+
+static float *data(const struct run *run, const struct dtr_view *view) {
+    return dtr_executor_data(run->executor, run->program, view);
+}
+
+static size_t stride(const struct run *run, const struct dtr_view *view) {
+    return run->program->schedule->buffers[view->buffer].columns;
+}
+
+static const struct dtr_weight *weight_of(const struct run *run, const struct dtr_step *step) {
+    return run->program->weights[step->weight];
+}
+
+/* Word and position rows are summed here, the type row and LayerNorm by the kernel. */
+static int embed_row(const struct run *run, uint32_t token, uint32_t position, float *out) {
+    const struct dtr_executor *executor = run->executor;
+    const struct dtr_model *model = executor->model;
+    const uint32_t hidden = model->shape.hidden;
+    /* The word's row, then the position's behind it, in the same cache lines every time. */
+    float sum[2][4096];
+    for (uint32_t column = 0; column < hidden; column += 4096) {
+        const uint32_t columns = hidden - column < 4096 ? hidden - column : 4096;
+        dtr_model_read(model, word_rows, run->tokens->ids[token], 1, column, columns, sum[0],
+                       4096);
+        dtr_model_read(model, position_rows, position, 1, column, columns, sum[1], 4096);
+        for (uint32_t i = 0; i < columns; i++)
+            out[column + i] = sum[0][i] + sum[1][i];
+    }
+    const struct dtr_norm norm = {
+        .size = sizeof norm,
+        .rows = 1,
+        .columns = hidden,
+        .x = out,
+        .x_stride = hidden,
+        .residual = executor->type_rows + (size_t)run->tokens->types[token] * hidden,
+        .residual_stride = hidden,
+        .y = out,
+        .y_stride = hidden,
+        .gamma = executor->embedding_gamma,
+        .beta = executor->embedding_beta,
+        .epsilon = model->norm_epsilon,
+    };
+    return dtr_kernels_add_norm(executor->kernels, &norm);
+}
+
+static int run_embed(const struct run *run, const struct dtr_step *step) {
+    const struct dtr_schedule *schedule = run->program->schedule;
+    const struct dtr_range rows = step->out.rows;
+    float *out = data(run, &step->out);
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < schedule->sequences; i++) {
+        const struct dtr_range sequence = {first, first + schedule->lengths[i]};
+        const struct dtr_range part = dtr_range_intersect(rows, sequence);
+        for (uint32_t token = part.begin; token < part.end; token++) {
+            const int status =
+                embed_row(run, token, token - first,
+                          out + (size_t)(token - rows.begin) * stride(run, &step->out));
+            if (status)
+                return status;
+        }
+        first = sequence.end;
+    }
+    return DTR_OK;
+}
+
+static int run_linear(const struct run *run, const struct dtr_step *step) {
+    return dtr_kernels_linear(run->executor->kernels, weight_of(run, step),
+                              dtr_range_count(step->in[0].rows), data(run, &step->in[0]),
+                              stride(run, &step->in[0]), data(run, &step->out),
+                              stride(run, &step->out),
+                              step->flags & DTR_STEP_ACCUMULATE ? DTR_LINEAR_ACCUMULATE : 0);
+}
+
+static int run_attention(const struct run *run, const struct dtr_step *step) {
+    const uint32_t head_size = dtr_range_count(step->out.columns) / step->heads;
+    const struct dtr_attention attention = {
+        .size = sizeof attention,
+        .heads = step->heads,
+        .head_size = head_size,
+        .scale = 1.0f / sqrtf((float)head_size),
+        .q = data(run, &step->in[0]),
+        .k = data(run, &step->in[1]),
+        .v = data(run, &step->in[2]),
+        .context = data(run, &step->out),
+        .q_stride = stride(run, &step->in[0]),
+        .k_stride = stride(run, &step->in[1]),
+        .v_stride = stride(run, &step->in[2]),
+        .context_stride = stride(run, &step->out),
+        .spans_count = step->listed,
+        .spans = run->program->schedule->spans + step->list,
+    };
+    return dtr_kernels_attention(run->executor->kernels, &attention);
+}
+
+static struct dtr_norm norm_of(const struct run *run, const struct dtr_step *step) {
+    const struct dtr_view *residual = &step->in[1];
+    return (struct dtr_norm){
+        .size = sizeof(struct dtr_norm),
+        .rows = dtr_range_count(step->out.rows),
+        .columns = dtr_range_count(step->out.columns),
+        .x = data(run, &step->in[0]),
+        .x_stride = stride(run, &step->in[0]),
+        .residual = residual->buffer >= 0 ? data(run, residual) : NULL,
+        .residual_stride = residual->buffer >= 0 ? stride(run, residual) : 0,
+        .y = data(run, &step->out),
+        .y_stride = stride(run, &step->out),
+        .gamma = step->weight >= 0 ? weight_of(run, step)->gamma : NULL,
+        .beta = step->weight >= 0 ? weight_of(run, step)->beta : NULL,
+        .epsilon = run->executor->model->norm_epsilon,
+    };
+}
+
+/* The kernels take moments as [rows, 2]; here they are columns of a wider matrix, a pair for each
+ * division, so a row at a time goes through. */
+static int run_moments(const struct run *run, const struct dtr_step *step) {
+    struct dtr_norm norm = norm_of(run, step);
+    float *moments = data(run, &step->in[2]);
+    const uint32_t rows = norm.rows;
+    int status = DTR_OK;
+    norm.rows = 1;
+    for (uint32_t row = 0; row < rows && !status; row++) {
+        norm.moments = moments + row * stride(run, &step->in[2]);
+        status = dtr_kernels_moments(run->executor->kernels, &norm);
+        norm.x += norm.x_stride;
+        norm.residual += norm.residual_stride;
+        norm.y += norm.y_stride;
+    }
+    return status;
+}
+
+/* Chan, Golub and LeVeque 1979, for parts of equal size. */
+static int run_merge(const struct run *run, const struct dtr_step *step) {
+    const uint32_t parts = dtr_range_count(step->in[0].columns) / 2;
+    const float *in = data(run, &step->in[0]);
+    float *out = data(run, &step->out);
+    const double each = run->executor->model->shape.hidden / (double)parts;
+    for (uint32_t row = 0; row < dtr_range_count(step->out.rows); row++) {
+        double mean = 0, m2 = 0;
+        for (uint32_t i = 0; i < parts; i++)
+            mean += (double)in[2 * i] / parts;
+        for (uint32_t i = 0; i < parts; i++)
+            m2 += (double)in[2 * i + 1] + each * (in[2 * i] - mean) * (in[2 * i] - mean);
+        out[0] = (float)mean;
+        out[1] = (float)m2;
+        in += stride(run, &step->in[0]);
+        out += stride(run, &step->out);
+    }
+    return DTR_OK;
+}
+
+static int run_normalise(const struct run *run, const struct dtr_step *step) {
+    struct dtr_norm norm = norm_of(run, step);
+    norm.residual = NULL;
+    norm.residual_stride = 0;
+    norm.moments = data(run, &step->in[1]);
+    norm.count = run->executor->model->shape.hidden;
+    return dtr_kernels_normalise(run->executor->kernels, &norm);
+}
+
+static int run_copy(const struct run *run, const struct dtr_step *step) {
+    const struct dtr_schedule *schedule = run->program->schedule;
+    const size_t bytes = dtr_range_count(step->out.columns) * sizeof(float);
+    const bool select = step->flags & DTR_STEP_SELECT;
+    const float *in = data(run, &step->in[0]);
+    float *out = data(run, &step->out);
+    for (uint32_t row = 0; row < dtr_range_count(step->out.rows); row++) {
+        const uint32_t from =
+            select ? schedule->rows[step->list + row] - step->in[0].rows.begin : row;
+        memcpy(out + row * stride(run, &step->out), in + from * stride(run, &step->in[0]), bytes);
+    }
+    return DTR_OK;
+}
+
+static int run_step(const struct run *run, const struct dtr_step *step) {
+    struct dtr_executor *executor = run->executor;
+    struct dtr_flights *flights = run->program->flights;
+    struct dtr_norm norm;
+    switch ((enum dtr_step_kind)step->kind) {
+    case DTR_STEP_EMBED:
+        return run_embed(run, step);
+    case DTR_STEP_LINEAR:
+        return run_linear(run, step);
+    case DTR_STEP_ATTENTION:
+        return run_attention(run, step);
+    case DTR_STEP_ADD_NORM:
+        norm = norm_of(run, step);
+        return dtr_kernels_add_norm(executor->kernels, &norm);
+    case DTR_STEP_MOMENTS:
+        return run_moments(run, step);
+    case DTR_STEP_MERGE:
+        return run_merge(run, step);
+    case DTR_STEP_NORMALISE:
+        return run_normalise(run, step);
+    case DTR_STEP_COPY:
+        return run_copy(run, step);
+    case DTR_STEP_START:
+        return dtr_engine_start(executor->engine, flights, (uint32_t)step->collective);
+    case DTR_STEP_WAIT:
+        return dtr_engine_wait(executor->engine, flights, (uint32_t)step->collective);
+    default:
+        return DTR_E_PLUGIN;
+    }
+}
+
+static int failed(const struct run *run, const struct dtr_step *step, int status,
+                  struct dtr_error *error) {
+    struct dtr_executor *executor = run->executor;
+    if (step->kind != DTR_STEP_START && step->kind != DTR_STEP_WAIT)
+        return dtr_fail(error, status, "the %s of layer %u failed in kernel plugin '%s'",
+                        dtr_step_kind_name(step->kind), step->layer,
+                        dtr_kernels_name(executor->kernels));
+    const char *what =
+        dtr_collective_kind_name(run->program->schedule->collectives[step->collective].kind);
+    const int peer = dtr_engine_lost_peer(executor->engine);
+    if (status == DTR_E_PEER && peer >= 0)
+        return dtr_fail(error, status, "device %d was lost during the %s of layer %u", peer, what,
+                        step->layer);
+    return dtr_fail(error, status, "the %s of layer %u %s", what, step->layer,
+                    status == DTR_E_ABORTED   ? "was aborted"
+                    : status == DTR_E_CORRUPT ? "brought a message of the wrong length"
+                                              : "failed");
+}
+
+int dtr_executor_run(struct dtr_executor *executor, struct dtr_program *program,
+                     const struct dtr_tokens_input *tokens, struct dtr_error *error) {
+    const struct dtr_schedule *schedule = program->schedule;
+    const struct run run = {executor, program, tokens};
+    dtr_flights_begin(program->flights, executor->arena);
+    uint64_t at = now_ns();
+    for (uint32_t i = 0; i < schedule->steps_count; i++) {
+        const struct dtr_step *step = &schedule->steps[i];
+        const int status = run_step(&run, step);
+        program->begin_ns[i] = at;
+        program->end_ns[i] = at = now_ns();
+        if (status) {
+            failed(&run, step, status, error);
+            if (executor->engine)
+                dtr_engine_cancel(executor->engine, program->flights);
+            return status;
+        }
+    }
+    return DTR_OK;
+}

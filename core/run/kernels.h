@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kernels.h -- a device's kernel set: the chosen plugin laid over the reference, operation by
+ * operation; and the device's prepared weights.
+ */
+#ifndef DTR_RUN_KERNELS_H
+#define DTR_RUN_KERNELS_H
+
+#include "config/experiment.h"
+#include "model/model.h"
+#include "plan/schedule.h"
+#include "plugin/registry.h"
+
+struct dtr_kernels;
+
+/* A prepared weight; it says itself who runs it. */
+struct dtr_weight {
+    struct dtr_weight_key key;
+    const struct dtr_instance *instance; /* of linear weights */
+    void *packed;
+    float *gamma, *beta; /* of norms: [columns] each */
+    uint32_t in, out;
+    uint64_t bytes;
+};
+
+/* Opens the experiment's kernel chain for the device, and the reference below it. */
+int dtr_kernels_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
+                     uint32_t device, const struct dtr_log *log, struct dtr_kernels **kernels_p,
+                     struct dtr_error *error);
+void dtr_kernels_close(struct dtr_kernels *kernels); /* with all weights */
+
+/* The outermost plugin's name. */
+const char *dtr_kernels_name(const struct dtr_kernels *kernels);
+
+/* Reads and packs a weight unless it is there already.  rows_max: rows of the largest request. */
+int dtr_kernels_prepare(struct dtr_kernels *kernels, const struct dtr_model *model,
+                        const struct dtr_weight_key *key, uint32_t rows_max,
+                        struct dtr_error *error);
+
+/* The prepared weight, or NULL. */
+const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
+                                            const struct dtr_weight_key *key);
+
+/* Memory of all prepared weights. */
+uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels);
+
+/* The operations; shapes as in detransformer/kernel.h. */
+int dtr_kernels_linear(struct dtr_kernels *kernels, const struct dtr_weight *weight, uint32_t rows,
+                       const float *x, size_t x_stride, float *y, size_t y_stride,
+                       uint32_t flags);
+int dtr_kernels_attention(struct dtr_kernels *kernels, const struct dtr_attention *attention);
+int dtr_kernels_add_norm(struct dtr_kernels *kernels, const struct dtr_norm *norm);
+int dtr_kernels_moments(struct dtr_kernels *kernels, const struct dtr_norm *norm);
+int dtr_kernels_normalise(struct dtr_kernels *kernels, const struct dtr_norm *norm);
+
+/* Where the outermost plugin keeps a clock of its own: how late it was and how long it should
+ * have taken since the last call; false where it does not. */
+bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint64_t *due_ns_p);
+
+#endif
