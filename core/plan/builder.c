@@ -233,6 +233,7 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->device = lowering->device;
     b->devices = lowering->plan->devices;
     b->division = -1;
+    b->wire = lowering->wire;
     b->query_apart = lowering->query_apart;
     b->tiles = 1;
     b->sharing = calloc((size_t)divisions + 1, sizeof *b->sharing);

@@ -76,6 +76,7 @@ struct dtr_builder {
 
     struct dtr_spread next;    /* where the group that is being lowered must leave its result */
     uint32_t next_tag;
+    uint8_t wire; /* of the collectives to come */
     /* The result of the last group, on its way: the collective of each tile, or -1. */
     int32_t *pending;
     uint32_t tiles;
@@ -194,9 +195,6 @@ int32_t dtr_emit_all_reduce(struct dtr_builder *b, const struct dtr_team *team,
  * it. */
 int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *part, struct dtr_view partial,
                                 const struct dtr_spread *to);
-
-/* Everyone's moments of its parts to everyone: columns 2 d and 2 d + 1 are division d's. */
-int32_t dtr_emit_moments_gather(struct dtr_builder *b, struct dtr_view moments);
 
 void dtr_emit_wait(struct dtr_builder *b, int32_t collective);
 

@@ -159,7 +159,7 @@ static void assembly_add(struct assembly *a, enum dtr_message_kind kind, uint32_
             return;
         *collective = (struct dtr_collective){
             .kind = (uint8_t)a->kind,
-            .wire = b->lowering->wire,
+            .wire = b->wire,
             .layer = b->layer,
             .tag = a->tag,
             .message = schedule->messages_count,
@@ -368,34 +368,6 @@ int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *p
                          piece_view(b, to, piece));
         replace = false;
     }
-    return assembly_end(&a);
-}
-
-int32_t dtr_emit_moments_gather(struct dtr_builder *b, struct dtr_view moments) {
-    struct assembly a = assembly_begin(b, DTR_ALL_GATHER);
-    for (uint32_t step = 1; step < 2 * b->devices; step++) {
-        const bool sends = step < b->devices;
-        const uint32_t peer =
-            sends ? (b->device + step) % b->devices : (b->device + 2 * b->devices - step) % b->devices;
-        const uint32_t source = sends ? b->device : peer, target = sends ? peer : b->device;
-        assembly_next_message(&a);
-        if (peer == b->device)
-            continue;
-        bool wants = false;
-        for (uint32_t d = 0; d < b->model->divisions; d++)
-            wants |= dtr_plan_holds(b->plan, d, target);
-        for (uint32_t d = 0; wants && d < b->model->divisions; d++) {
-            uint32_t first = 0;
-            while (!dtr_plan_holds(b->plan, d, first))
-                first++;
-            if (first == source && !dtr_plan_holds(b->plan, d, target))
-                assembly_add(&a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE, peer,
-                             dtr_view_columns(moments, 2 * d, 2 * d + 2));
-        }
-    }
-    /* Two numbers a row, on which all the others depend: they travel as they are. */
-    if (a.index >= 0)
-        b->schedule->collectives[a.index].wire = DTR_F32;
     return assembly_end(&a);
 }
 

@@ -137,7 +137,10 @@ static void normalise_slices(struct dtr_builder *b, const struct dtr_block *bloc
                              const struct dtr_spread *reduced, struct dtr_view middle) {
     const uint32_t divisions = b->model->divisions, width = block->width / divisions;
     const struct dtr_range rows = {0, b->rows};
-    const struct dtr_view moments = dtr_buffer_view(b, "moments", rows, 2 * divisions);
+    const struct dtr_spread moments = {
+        .layout = DTR_LAYOUT_SLICES, .columns = 2 * divisions, .name = "moments"};
+    const struct dtr_spread all = {
+        .layout = DTR_LAYOUT_WHOLE, .columns = 2 * divisions, .name = "all-moments"};
     const struct dtr_view merged = dtr_buffer_view(b, "row-moments", rows, 2);
     bool holds = false;
     for (uint32_t d = 0; d < divisions; d++) {
@@ -146,11 +149,14 @@ static void normalise_slices(struct dtr_builder *b, const struct dtr_block *bloc
         holds = true;
         dtr_emit_moments(b, dtr_spread_view(b, reduced, d),
                          dtr_view_columns(middle, d * width, (d + 1) * width),
-                         dtr_view_columns(moments, 2 * d, 2 * d + 2), slice_view(b, d));
+                         dtr_spread_view(b, &moments, d), slice_view(b, d));
     }
-    dtr_emit_wait(b, dtr_emit_moments_gather(b, moments));
+    /* Two numbers a row, on which all the others depend: they travel as they are. */
+    b->wire = DTR_F32;
+    dtr_emit_wait(b, dtr_emit_exchange(b, DTR_ALL_GATHER, &moments, &all, 0, 1));
+    b->wire = b->lowering->wire;
     if (holds)
-        dtr_emit_merge(b, moments, merged);
+        dtr_emit_merge(b, dtr_spread_view(b, &all, 0), merged);
     for (uint32_t d = 0; d < divisions; d++)
         if (dtr_plan_holds(b->plan, d, b->device))
             dtr_emit_normalise(

@@ -12,8 +12,9 @@ struct dtr_executor {
     struct dtr_engine *engine;
     float *arena;
     uint64_t arena_floats;
-    float *embedding_gamma, *embedding_beta;
-    float *type_rows; /* [types, hidden] */
+    float *embedding_gamma, *embedding_beta; /* [hidden] */
+    float *type_rows;                        /* [types, hidden] */
+    float *position_row;                     /* [hidden], scratch */
 };
 
 static uint64_t now_ns(void) {
@@ -34,11 +35,12 @@ static int read_embedding_norm(struct dtr_executor *executor, struct dtr_error *
     uint32_t rows, columns;
     if (!dtr_model_tensor_shape(model, word_rows, &rows, &columns))
         return DTR_OK;
-    executor->embedding_gamma = malloc(((size_t)model->types + 2) * hidden * sizeof(float));
+    executor->embedding_gamma = malloc(((size_t)model->types + 3) * hidden * sizeof(float));
     if (!executor->embedding_gamma)
         return dtr_fail_memory(error);
     executor->embedding_beta = executor->embedding_gamma + hidden;
-    executor->type_rows = executor->embedding_beta + hidden;
+    executor->position_row = executor->embedding_beta + hidden;
+    executor->type_rows = executor->position_row + hidden;
     dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_WEIGHT, 0, -1}, 0, 1,
                    0, hidden, executor->embedding_gamma, hidden);
     dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_BIAS, 0, -1}, 0, 1, 0,
@@ -168,56 +170,46 @@ static const struct dtr_weight *weight_of(const struct run *run, const struct dt
     return run->program->weights[step->weight];
 }
 
-/* Word and position rows are summed here, the type row and LayerNorm by the kernel. */
-static int embed_row(const struct run *run, uint32_t token, uint32_t position, float *out) {
+/* The word's row, its position's and its type's. */
+static void embed_token(const struct run *run, uint32_t token, uint32_t position, float *out) {
     const struct dtr_executor *executor = run->executor;
     const struct dtr_model *model = executor->model;
-    const uint32_t hidden = model->shape.hidden;
-    /* The word's row, then the position's behind it, in the same cache lines every time. */
-    float sum[2][4096];
-    for (uint32_t column = 0; column < hidden; column += 4096) {
-        const uint32_t columns = hidden - column < 4096 ? hidden - column : 4096;
-        dtr_model_read(model, word_rows, run->tokens->ids[token], 1, column, columns, sum[0],
-                       4096);
-        dtr_model_read(model, position_rows, position, 1, column, columns, sum[1], 4096);
-        for (uint32_t i = 0; i < columns; i++)
-            out[column + i] = sum[0][i] + sum[1][i];
-    }
-    const struct dtr_norm norm = {
-        .size = sizeof norm,
-        .rows = 1,
-        .columns = hidden,
-        .x = out,
-        .x_stride = hidden,
-        .residual = executor->type_rows + (size_t)run->tokens->types[token] * hidden,
-        .residual_stride = hidden,
-        .y = out,
-        .y_stride = hidden,
-        .gamma = executor->embedding_gamma,
-        .beta = executor->embedding_beta,
-        .epsilon = model->norm_epsilon,
-    };
-    return dtr_kernels_add_norm(executor->kernels, &norm);
+    const uint32_t hidden = model->shape.hidden, type = run->tokens->types[token];
+    const float *of_type = executor->type_rows + (size_t)type * hidden;
+    float *of_position = executor->position_row;
+    dtr_model_read(model, word_rows, run->tokens->ids[token], 1, 0, hidden, out, hidden);
+    dtr_model_read(model, position_rows, position, 1, 0, hidden, of_position, hidden);
+    for (uint32_t i = 0; i < hidden; i++)
+        out[i] += of_position[i] + of_type[i];
 }
 
 static int run_embed(const struct run *run, const struct dtr_step *step) {
+    const struct dtr_executor *executor = run->executor;
     const struct dtr_schedule *schedule = run->program->schedule;
     const struct dtr_range rows = step->out.rows;
+    const size_t out_stride = stride(run, &step->out);
     float *out = data(run, &step->out);
     uint32_t first = 0;
     for (uint32_t i = 0; i < schedule->sequences; i++) {
         const struct dtr_range sequence = {first, first + schedule->lengths[i]};
         const struct dtr_range part = dtr_range_intersect(rows, sequence);
-        for (uint32_t token = part.begin; token < part.end; token++) {
-            const int status =
-                embed_row(run, token, token - first,
-                          out + (size_t)(token - rows.begin) * stride(run, &step->out));
-            if (status)
-                return status;
-        }
+        for (uint32_t token = part.begin; token < part.end; token++)
+            embed_token(run, token, token - first, out + (token - rows.begin) * out_stride);
         first = sequence.end;
     }
-    return DTR_OK;
+    const struct dtr_norm norm = {
+        .size = sizeof norm,
+        .rows = dtr_range_count(rows),
+        .columns = dtr_range_count(step->out.columns),
+        .x = out,
+        .x_stride = out_stride,
+        .y = out,
+        .y_stride = out_stride,
+        .gamma = executor->embedding_gamma,
+        .beta = executor->embedding_beta,
+        .epsilon = executor->model->norm_epsilon,
+    };
+    return dtr_kernels_add_norm(executor->kernels, &norm);
 }
 
 static int run_linear(const struct run *run, const struct dtr_step *step) {
@@ -267,22 +259,10 @@ static struct dtr_norm norm_of(const struct run *run, const struct dtr_step *ste
     };
 }
 
-/* The kernels take moments as [rows, 2]; here they are columns of a wider matrix, a pair for each
- * division, so a row at a time goes through. */
 static int run_moments(const struct run *run, const struct dtr_step *step) {
     struct dtr_norm norm = norm_of(run, step);
-    float *moments = data(run, &step->in[2]);
-    const uint32_t rows = norm.rows;
-    int status = DTR_OK;
-    norm.rows = 1;
-    for (uint32_t row = 0; row < rows && !status; row++) {
-        norm.moments = moments + row * stride(run, &step->in[2]);
-        status = dtr_kernels_moments(run->executor->kernels, &norm);
-        norm.x += norm.x_stride;
-        norm.residual += norm.residual_stride;
-        norm.y += norm.y_stride;
-    }
-    return status;
+    norm.moments = data(run, &step->in[2]);
+    return dtr_kernels_moments(run->executor->kernels, &norm);
 }
 
 /* Chan, Golub and LeVeque 1979, for parts of equal size. */
