@@ -124,6 +124,7 @@ void dtr_program_free(struct dtr_program *program) {
     dtr_flights_free(program->flights);
     free(program->weights);
     free(program->begin_ns);
+    free(program->strategy);
     free(program);
 }
 

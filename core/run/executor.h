@@ -18,6 +18,8 @@ struct dtr_program {
     const struct dtr_weight **weights; /* [weights_count] */
     uint64_t *begin_ns, *end_ns;       /* [steps_count] of the last request */
     uint64_t digest;
+    uint32_t *strategy; /* [groups] what it was lowered for, and where rows are selected, which */
+    uint32_t *select;   /* [schedule->selected], or NULL; in the same memory */
 };
 
 /* The tokens of a request: ids and types in the order of the sequences; NULL where the input is

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A frame on the stream: magic, type, length (three 32-bit words in host order; the two ends agree
+ * on it in the first frame), then the bytes.
+ */
+#include "run/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SLOTS = 4 };
+
+static const uint32_t frame_magic = 0x52544431; /* "1DTR" */
+static const uint32_t frame_most = 256u << 20;  /* bytes: far above any plan or request */
+
+struct slot {
+    enum dtr_frame_type type;
+    uint8_t *bytes;
+    size_t length, capacity;
+};
+
+/* Frames wait in a ring of slots whose memory is used again; the reader waits when it is full.
+ * The slot before `first` is the one that the caller is looking at. */
+struct dtr_channel {
+    int fd, stop_fd;
+    struct dtr_channel_events events;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct slot slots[SLOTS];
+    uint32_t first, count;
+    bool closed, stopping;
+};
+
+struct header {
+    uint32_t magic, type, length;
+};
+
+/* Waits until the stream can be read; false when the channel is being freed. */
+static bool readable(const struct dtr_channel *channel) {
+    struct pollfd fds[2] = {
+        {.fd = channel->fd, .events = POLLIN},
+        {.fd = channel->stop_fd, .events = POLLIN},
+    };
+    while (poll(fds, 2, -1) < 0)
+        if (errno != EINTR)
+            return false;
+    return !fds[1].revents;
+}
+
+static bool read_all(const struct dtr_channel *channel, void *out, size_t length) {
+    uint8_t *at = out;
+    while (length) {
+        if (!readable(channel))
+            return false;
+        const ssize_t got = recv(channel->fd, at, length, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
+            return false;
+        if (got > 0) {
+            at += got;
+            length -= (size_t)got;
+        }
+    }
+    return true;
+}
+
+static bool slot_reserve(struct slot *slot, size_t length) {
+    if (length <= slot->capacity)
+        return true;
+    uint8_t *larger = realloc(slot->bytes, length);
+    if (!larger)
+        return false;
+    slot->bytes = larger;
+    slot->capacity = length;
+    return true;
+}
+
+/* A free slot, or NULL when the channel is being freed. */
+static struct slot *free_slot(struct dtr_channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    while (channel->count >= SLOTS - 1 && !channel->stopping)
+        pthread_cond_wait(&channel->changed, &channel->lock);
+    struct slot *slot = channel->stopping
+                            ? NULL
+                            : &channel->slots[(channel->first + channel->count) % SLOTS];
+    pthread_mutex_unlock(&channel->lock);
+    return slot;
+}
+
+static bool read_frame(struct dtr_channel *channel) {
+    struct header header;
+    if (!read_all(channel, &header, sizeof header))
+        return false;
+    if (header.magic != frame_magic || !header.type || header.type >= DTR_FRAME_TYPES ||
+        header.length > frame_most)
+        return false;
+    struct slot *slot = free_slot(channel);
+    if (!slot || !slot_reserve(slot, header.length) ||
+        !read_all(channel, slot->bytes, header.length))
+        return false;
+    slot->type = (enum dtr_frame_type)header.type;
+    slot->length = header.length;
+    if (slot->type == DTR_FRAME_ABORT) {
+        const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
+        channel->events.interrupted(channel->events.arg, &frame);
+        return true;
+    }
+    pthread_mutex_lock(&channel->lock);
+    channel->count++;
+    pthread_cond_broadcast(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
+    return true;
+}
+
+static void *read_frames(void *arg) {
+    struct dtr_channel *channel = arg;
+    while (read_frame(channel))
+        ;
+    pthread_mutex_lock(&channel->lock);
+    const bool stopping = channel->stopping;
+    channel->closed = true;
+    pthread_cond_broadcast(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
+    if (!stopping)
+        channel->events.interrupted(channel->events.arg, NULL);
+    return NULL;
+}
+
+int dtr_channel_create(int fd, const struct dtr_channel_events *events,
+                       struct dtr_channel **channel_p, struct dtr_error *error) {
+    struct dtr_channel *channel = calloc(1, sizeof *channel);
+    if (!channel)
+        return dtr_fail_memory(error);
+    channel->fd = fd;
+    channel->events = *events;
+    channel->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (channel->stop_fd < 0) {
+        free(channel);
+        return dtr_fail(error, DTR_E_SYSTEM, "cannot make an event: %s", strerror(errno));
+    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&channel->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&channel->lock, NULL);
+    const int failed = pthread_create(&channel->thread, NULL, read_frames, channel);
+    if (failed) {
+        pthread_cond_destroy(&channel->changed);
+        pthread_mutex_destroy(&channel->lock);
+        close(channel->stop_fd);
+        free(channel);
+        return dtr_fail(error, DTR_E_SYSTEM, "cannot start a thread: %s", strerror(failed));
+    }
+    *channel_p = channel;
+    return DTR_OK;
+}
+
+void dtr_channel_free(struct dtr_channel *channel) {
+    if (!channel)
+        return;
+    pthread_mutex_lock(&channel->lock);
+    channel->stopping = true;
+    pthread_cond_broadcast(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
+    const uint64_t one = 1;
+    const ssize_t written = write(channel->stop_fd, &one, sizeof one);
+    (void)written;
+    pthread_join(channel->thread, NULL);
+    pthread_cond_destroy(&channel->changed);
+    pthread_mutex_destroy(&channel->lock);
+    close(channel->stop_fd);
+    close(channel->fd);
+    for (int i = 0; i < SLOTS; i++)
+        free(channel->slots[i].bytes);
+    free(channel);
+}
+
+static int send_all(int fd, const void *bytes, size_t length, int more) {
+    const uint8_t *at = bytes;
+    while (length) {
+        const ssize_t sent = send(fd, at, length, MSG_NOSIGNAL | more);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return DTR_E_PEER;
+        at += sent;
+        length -= (size_t)sent;
+    }
+    return DTR_OK;
+}
+
+int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, const void *bytes,
+                     size_t length) {
+    if (length > frame_most)
+        return DTR_E_UNSUPPORTED;
+    const struct header header = {frame_magic, type, (uint32_t)length};
+    const int status =
+        send_all(channel->fd, &header, sizeof header, length ? MSG_MORE : 0);
+    return status ? status : send_all(channel->fd, bytes, length, 0);
+}
+
+int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
+                        struct dtr_frame *frame) {
+    const struct timespec until = {
+        .tv_sec = (time_t)(deadline_ns / UINT64_C(1000000000)),
+        .tv_nsec = (long)(deadline_ns % UINT64_C(1000000000)),
+    };
+    int status = DTR_OK;
+    pthread_mutex_lock(&channel->lock);
+    while (!channel->count && !channel->closed && !status)
+        if (pthread_cond_timedwait(&channel->changed, &channel->lock, &until) == ETIMEDOUT)
+            status = DTR_E_TIMEOUT;
+    if (channel->count) {
+        const struct slot *slot = &channel->slots[channel->first];
+        *frame = (struct dtr_frame){slot->type, slot->bytes, slot->length};
+        channel->first = (channel->first + 1) % SLOTS;
+        channel->count--;
+        pthread_cond_broadcast(&channel->changed);
+        status = DTR_OK;
+    } else if (channel->closed) {
+        status = DTR_E_PEER;
+    }
+    pthread_mutex_unlock(&channel->lock);
+    return status;
+}
+
+bool dtr_channel_closed(struct dtr_channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    const bool closed = channel->closed;
+    pthread_mutex_unlock(&channel->lock);
+    return closed;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * channel.h -- the control channel between the leader and one worker: framed messages over a
+ * stream.  A thread of the channel's reads, so that the loss of the other side is known at once,
+ * whatever the device is doing.
+ */
+#ifndef DTR_RUN_CHANNEL_H
+#define DTR_RUN_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum dtr_frame_type {
+    DTR_FRAME_HELLO = 1, /* worker: versions                                  */
+    DTR_FRAME_SETUP,     /* leader: the experiment, which device the worker is */
+    DTR_FRAME_ADDRESS,   /* worker: its address in the transport, model digest */
+    DTR_FRAME_GROUP,     /* leader: all addresses, epoch                       */
+    DTR_FRAME_JOINED,    /* worker                                             */
+    DTR_FRAME_PLAN,      /* leader: the plan                                   */
+    DTR_FRAME_READY,     /* worker: weights are in place                       */
+    DTR_FRAME_REQUEST,   /* leader                                             */
+    DTR_FRAME_DONE,      /* worker: what the request cost                      */
+    DTR_FRAME_FAILED,    /* worker: status and sentence                        */
+    DTR_FRAME_ABORT,     /* leader: give up what is under way; who was lost    */
+    DTR_FRAME_END,       /* leader: no more requests                           */
+    DTR_FRAME_TYPES
+};
+
+/* A frame that was received; valid until the next receive on the same channel. */
+struct dtr_frame {
+    enum dtr_frame_type type;
+    const uint8_t *bytes;
+    size_t length;
+};
+
+struct dtr_channel;
+
+struct dtr_channel_events {
+    void *arg;
+    /* Called by the channel's thread: the other side is gone, or sent DTR_FRAME_ABORT (`frame`;
+     * NULL when it is gone). */
+    void (*interrupted)(void *arg, const struct dtr_frame *frame);
+};
+
+/* Takes the descriptor over. */
+int dtr_channel_create(int fd, const struct dtr_channel_events *events,
+                       struct dtr_channel **channel_p, struct dtr_error *error);
+void dtr_channel_free(struct dtr_channel *channel);
+
+/* Sends a frame; blocks while the stream is full.  Any one thread at a time.  DTR_E_PEER. */
+int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, const void *bytes,
+                     size_t length);
+
+/* The next frame; blocks up to the deadline (CLOCK_MONOTONIC).  DTR_E_PEER when the other side is
+ * gone, DTR_E_TIMEOUT. */
+int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
+                        struct dtr_frame *frame);
+
+/* True once the other side is gone. */
+bool dtr_channel_closed(struct dtr_channel *channel);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * device.h -- what the leader and a worker have in common: a model, kernels, a place in the group,
+ * prepared weights, and programs for requests.
+ */
+#ifndef DTR_RUN_DEVICE_H
+#define DTR_RUN_DEVICE_H
+
+#include "config/experiment.h"
+#include "plan/plan.h"
+#include "run/executor.h"
+
+/* A request: one batch through the model.  All arrays are the caller's. */
+struct dtr_request {
+    uint32_t sequences;
+    const uint32_t *lengths;     /* [sequences], special tokens counted */
+    const uint32_t *ids, *types; /* [tokens] in the order of the sequences, or NULL with hidden */
+    const float *hidden;         /* [tokens, hidden] on the leader, or NULL */
+    const uint32_t *select;      /* rows wanted of the last layer, rising; NULL: all */
+    uint32_t selected;
+};
+
+/* What holds for all requests of a session. */
+struct dtr_session_options {
+    bool all_rows;    /* every row of the last layer is wanted, whatever the task needs */
+    bool keep_layers; /* the leader collects every layer's output */
+    bool trace;       /* workers send the times of their steps */
+};
+
+struct dtr_device {
+    const struct dtr_experiment *experiment;
+    struct dtr_plugins *plugins;
+    const struct dtr_log *log;
+    uint32_t device;
+    struct dtr_session_options options;
+    struct dtr_model *model;
+    struct dtr_kernels *kernels;
+    struct dtr_open_chain *transport; /* NULL on a single device */
+    bool joined;
+    struct dtr_engine *engine;
+    struct dtr_executor *executor;
+    struct dtr_plan *plan; /* its strategies are those of the request that ran last */
+    uint32_t tokens_max;
+    struct dtr_program **cache; /* most recently used first */
+    uint32_t cached;
+};
+
+/* Opens model, kernels and transport.  Arguments outlive the device. */
+int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
+                    uint32_t device, const struct dtr_session_options *options,
+                    const struct dtr_log *log, struct dtr_device **device_p,
+                    struct dtr_error *error);
+void dtr_device_close(struct dtr_device *device);
+
+/* Its address for the others; `text` holds DTR_ADDRESS_MAX bytes. */
+int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error);
+
+/* Joins the group; blocks until all have or the deadline passes. */
+int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
+                    uint64_t deadline_ns, struct dtr_error *error);
+
+/* Takes a copy of the plan and prepares the weights of every strategy that it keeps open. */
+int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
+                    struct dtr_error *error);
+
+/* The program of a request under the plan's groups run by `strategy` [groups]; it stays the
+ * device's and is kept for requests of the same shape. */
+int dtr_device_program(struct dtr_device *device, const struct dtr_request *request,
+                       const uint32_t *strategy, struct dtr_program **program_p,
+                       struct dtr_error *error);
+
+/* The schedule that another device of the group has for it.  The caller frees. */
+int dtr_device_schedule_of(const struct dtr_device *device, uint32_t other,
+                           const struct dtr_request *request, struct dtr_schedule **schedule_p,
+                           struct dtr_error *error);
+
+/* Gives up what is under way, from any thread. */
+void dtr_device_abort(struct dtr_device *device);
+
+/* What a program's last run took. */
+struct dtr_device_times {
+    uint64_t compute_ns, communicate_ns; /* steps that compute; starts and waits */
+};
+struct dtr_device_times dtr_program_times(const struct dtr_program *program);
+
+/* True when the task needs only some rows of the last layer. */
+bool dtr_task_selects(enum dtr_task task);
+
+/* The model's source as the experiment names it. */
+struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experiment);
+
+#endif

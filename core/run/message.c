@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void dtr_writer_clear(struct dtr_writer *writer) {
+    writer->length = 0;
+    writer->failed = false;
+}
+
+void dtr_writer_free(struct dtr_writer *writer) {
+    free(writer->bytes);
+    *writer = (struct dtr_writer){0};
+}
+
+void dtr_write_bytes(struct dtr_writer *writer, const void *bytes, size_t length) {
+    if (writer->failed || !length)
+        return;
+    if (writer->length + length > writer->capacity) {
+        const size_t capacity = 2 * (writer->length + length);
+        uint8_t *larger = realloc(writer->bytes, capacity);
+        if (!larger) {
+            writer->failed = true;
+            return;
+        }
+        writer->bytes = larger;
+        writer->capacity = capacity;
+    }
+    memcpy(writer->bytes + writer->length, bytes, length);
+    writer->length += length;
+}
+
+void dtr_write_u32(struct dtr_writer *writer, uint32_t value) {
+    dtr_write_bytes(writer, &value, sizeof value);
+}
+
+void dtr_write_u64(struct dtr_writer *writer, uint64_t value) {
+    dtr_write_bytes(writer, &value, sizeof value);
+}
+
+void dtr_write_text(struct dtr_writer *writer, const char *text) {
+    const char *written = text ? text : "";
+    dtr_write_u32(writer, (uint32_t)strlen(written) + 1);
+    dtr_write_bytes(writer, written, strlen(written) + 1);
+}
+
+const void *dtr_read_bytes(struct dtr_reader *reader, size_t length) {
+    if (reader->broken || length > reader->length - reader->at) {
+        reader->broken = true;
+        return NULL;
+    }
+    const void *bytes = reader->bytes + reader->at;
+    reader->at += length;
+    return bytes;
+}
+
+uint32_t dtr_read_u32(struct dtr_reader *reader) {
+    uint32_t value = 0;
+    const void *bytes = dtr_read_bytes(reader, sizeof value);
+    if (bytes)
+        memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+uint64_t dtr_read_u64(struct dtr_reader *reader) {
+    uint64_t value = 0;
+    const void *bytes = dtr_read_bytes(reader, sizeof value);
+    if (bytes)
+        memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+void dtr_read_words(struct dtr_reader *reader, uint32_t *words, size_t count) {
+    if (count > reader->length / sizeof *words) {
+        reader->broken = true;
+        return;
+    }
+    const void *bytes = dtr_read_bytes(reader, count * sizeof *words);
+    if (bytes && count)
+        memcpy(words, bytes, count * sizeof *words);
+}
+
+const char *dtr_read_text(struct dtr_reader *reader) {
+    const uint32_t length = dtr_read_u32(reader);
+    const char *text = dtr_read_bytes(reader, length);
+    if (text && length && text[length - 1] == '\0' && strlen(text) == length - 1)
+        return text;
+    reader->broken = true;
+    return "";
+}
+
+bool dtr_reader_done(const struct dtr_reader *reader) {
+    return !reader->broken && reader->at == reader->length;
+}

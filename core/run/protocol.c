@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "run/protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Reads differently on a host of another byte order. */
+static const uint32_t order_mark = 0x01020304;
+
+static int malformed(struct dtr_error *error, const char *what) {
+    return dtr_fail(error, DTR_E_CORRUPT, "a malformed %s arrived on the control channel", what);
+}
+
+void dtr_write_hello(struct dtr_writer *writer) {
+    dtr_write_u32(writer, order_mark);
+    dtr_write_u32(writer, DTR_PROTOCOL_VERSION);
+    dtr_write_u32(writer, DTR_ABI_MAJOR);
+    dtr_write_u32(writer, DTR_ABI_MINOR);
+    dtr_write_text(writer, PACKAGE_VERSION);
+}
+
+int dtr_read_hello(struct dtr_reader *reader, struct dtr_error *error) {
+    const uint32_t mark = dtr_read_u32(reader), version = dtr_read_u32(reader);
+    const uint32_t major = dtr_read_u32(reader), minor = dtr_read_u32(reader);
+    const char *package = dtr_read_text(reader);
+    if (!dtr_reader_done(reader))
+        return malformed(error, "greeting");
+    if (mark != order_mark)
+        return dtr_fail(error, DTR_E_CONFIG, "the worker has another byte order");
+    if (version != DTR_PROTOCOL_VERSION || major != DTR_ABI_MAJOR || minor != DTR_ABI_MINOR)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "the worker is version %s (protocol %u, plugin ABI %u.%u), the leader "
+                        "version %s (protocol %u, plugin ABI %u.%u)",
+                        package, version, major, minor, PACKAGE_VERSION, DTR_PROTOCOL_VERSION,
+                        DTR_ABI_MAJOR, DTR_ABI_MINOR);
+    return DTR_OK;
+}
+
+void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup) {
+    dtr_write_u32(writer, setup->device);
+    dtr_write_u32(writer, setup->options.all_rows);
+    dtr_write_u32(writer, setup->options.keep_layers);
+    dtr_write_u32(writer, setup->options.trace);
+    dtr_write_u32(writer, setup->log_level);
+    dtr_write_text(writer, setup->experiment);
+}
+
+int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error) {
+    setup->device = dtr_read_u32(reader);
+    setup->options.all_rows = dtr_read_u32(reader);
+    setup->options.keep_layers = dtr_read_u32(reader);
+    setup->options.trace = dtr_read_u32(reader);
+    setup->log_level = dtr_read_u32(reader);
+    setup->experiment = dtr_read_text(reader);
+    return dtr_reader_done(reader) ? DTR_OK : malformed(error, "experiment");
+}
+
+void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *address) {
+    dtr_write_text(writer, address->text);
+    dtr_write_bytes(writer, address->digest, 32);
+}
+
+int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
+                     struct dtr_error *error) {
+    address->text = dtr_read_text(reader);
+    address->digest = dtr_read_bytes(reader, 32);
+    if (!dtr_reader_done(reader) || strlen(address->text) >= DTR_ADDRESS_MAX)
+        return malformed(error, "address");
+    return DTR_OK;
+}
+
+void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group) {
+    dtr_write_u32(writer, group->devices);
+    dtr_write_u64(writer, group->epoch);
+    dtr_write_u32(writer, group->key != NULL);
+    if (group->key)
+        dtr_write_bytes(writer, group->key, 32);
+    for (uint32_t i = 0; i < group->devices; i++)
+        dtr_write_text(writer, group->addresses[i]);
+}
+
+int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const char **addresses,
+                   struct dtr_error *error) {
+    const uint32_t devices = dtr_read_u32(reader);
+    group->epoch = dtr_read_u64(reader);
+    group->key = dtr_read_u32(reader) ? dtr_read_bytes(reader, 32) : NULL;
+    if (reader->broken || devices != group->devices)
+        return malformed(error, "group");
+    for (uint32_t i = 0; i < devices; i++)
+        addresses[i] = dtr_read_text(reader);
+    group->addresses = addresses;
+    return dtr_reader_done(reader) ? DTR_OK : malformed(error, "group");
+}
+
+void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready) {
+    dtr_write_u64(writer, ready->weight_bytes);
+    dtr_write_text(writer, ready->kernel);
+}
+
+int dtr_read_ready(struct dtr_reader *reader, struct dtr_ready *ready, struct dtr_error *error) {
+    ready->weight_bytes = dtr_read_u64(reader);
+    ready->kernel = dtr_read_text(reader);
+    return dtr_reader_done(reader) ? DTR_OK : malformed(error, "report");
+}
+
+static uint32_t tokens_of(const struct dtr_request *request) {
+    uint32_t tokens = 0;
+    for (uint32_t i = 0; i < request->sequences; i++)
+        tokens += request->lengths[i];
+    return tokens;
+}
+
+void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame *frame,
+                       uint32_t groups) {
+    const struct dtr_request *request = &frame->request;
+    const uint32_t tokens = request->ids ? tokens_of(request) : 0;
+    dtr_write_u64(writer, frame->number);
+    dtr_write_u64(writer, frame->digest);
+    dtr_write_bytes(writer, frame->strategy, groups * sizeof *frame->strategy);
+    dtr_write_u32(writer, request->sequences);
+    dtr_write_bytes(writer, request->lengths, request->sequences * sizeof *request->lengths);
+    dtr_write_u32(writer, request->select ? request->selected : 0);
+    if (request->select)
+        dtr_write_bytes(writer, request->select, request->selected * sizeof *request->select);
+    dtr_write_u32(writer, tokens);
+    if (tokens) {
+        dtr_write_bytes(writer, request->ids, tokens * sizeof *request->ids);
+        dtr_write_bytes(writer, request->types, tokens * sizeof *request->types);
+    }
+}
+
+/* Everything that the schedule and the embedding will index with. */
+static bool request_sane(const struct dtr_request_frame *frame, const struct dtr_device *device) {
+    const struct dtr_request *request = &frame->request;
+    const struct dtr_plan *plan = device->plan;
+    uint64_t tokens = 0;
+    if (!request->sequences)
+        return false;
+    for (uint32_t i = 0; i < request->sequences; i++) {
+        if (!request->lengths[i] || request->lengths[i] > device->tokens_max ||
+            (request->ids && request->lengths[i] > device->model->positions))
+            return false;
+        tokens += request->lengths[i];
+    }
+    if (tokens > device->tokens_max)
+        return false;
+    for (uint32_t i = 0; request->select && i < request->selected; i++)
+        if (request->select[i] >= tokens ||
+            (i && request->select[i] <= request->select[i - 1]))
+            return false;
+    for (uint32_t i = 0; request->ids && i < tokens; i++)
+        if (request->ids[i] >= device->model->vocabulary ||
+            request->types[i] >= device->model->types)
+            return false;
+    for (uint32_t g = 0; g < plan->groups; g++)
+        if (frame->strategy[g] >= plan->strategies || !plan->open[frame->strategy[g]])
+            return false;
+    return true;
+}
+
+static uint32_t *take_words(struct dtr_reader *reader, struct dtr_words *memory, size_t *used,
+                            size_t count) {
+    uint32_t *words = memory->words + *used;
+    dtr_read_words(reader, words, count);
+    *used += reader->broken ? 0 : count;
+    return words;
+}
+
+int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
+                     struct dtr_words *memory, struct dtr_request_frame *frame,
+                     struct dtr_error *error) {
+    /* All words of the frame fit into as many words. */
+    const size_t needed = reader->length / sizeof(uint32_t) + 1;
+    size_t used = 0;
+    if (needed > memory->capacity) {
+        uint32_t *larger = realloc(memory->words, needed * sizeof *larger);
+        if (!larger)
+            return dtr_fail_memory(error);
+        memory->words = larger;
+        memory->capacity = needed;
+    }
+    struct dtr_request *request = &frame->request;
+    *frame = (struct dtr_request_frame){.number = dtr_read_u64(reader)};
+    frame->digest = dtr_read_u64(reader);
+    frame->strategy = take_words(reader, memory, &used, device->plan->groups);
+    request->sequences = dtr_read_u32(reader);
+    request->lengths = take_words(reader, memory, &used, request->sequences);
+    request->selected = dtr_read_u32(reader);
+    const uint32_t *select = take_words(reader, memory, &used, request->selected);
+    request->select = request->selected ? select : NULL;
+    const uint32_t tokens = dtr_read_u32(reader);
+    const uint32_t *ids = take_words(reader, memory, &used, tokens);
+    const uint32_t *types = take_words(reader, memory, &used, tokens);
+    request->ids = tokens ? ids : NULL;
+    request->types = tokens ? types : NULL;
+    if (!dtr_reader_done(reader) || !request_sane(frame, device) ||
+        (tokens != 0) != (device->experiment->input != DTR_INPUT_HIDDEN) ||
+        (tokens && tokens != tokens_of(request)))
+        return malformed(error, "request");
+    return DTR_OK;
+}
+
+void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
+                    const struct dtr_program *program, bool trace) {
+    const struct dtr_schedule *schedule = program->schedule;
+    const uint32_t steps = trace ? schedule->steps_count : 0;
+    const uint32_t collectives = trace ? schedule->collectives_count : 0;
+    dtr_write_u64(writer, done->number);
+    dtr_write_u64(writer, done->times.compute_ns);
+    dtr_write_u64(writer, done->times.communicate_ns);
+    dtr_write_u64(writer, done->peak_rss_bytes);
+    dtr_write_u64(writer, done->late_ns);
+    dtr_write_u64(writer, done->due_ns);
+    dtr_write_u32(writer, steps);
+    dtr_write_u32(writer, collectives);
+    dtr_write_bytes(writer, program->begin_ns, steps * sizeof(uint64_t));
+    dtr_write_bytes(writer, program->end_ns, steps * sizeof(uint64_t));
+    for (uint32_t i = 0; i < collectives; i++)
+        dtr_write_bytes(writer, dtr_flights_times(program->flights, i),
+                        sizeof(struct dtr_flight_times));
+}
+
+int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_error *error) {
+    *done = (struct dtr_done){.number = dtr_read_u64(reader)};
+    done->times.compute_ns = dtr_read_u64(reader);
+    done->times.communicate_ns = dtr_read_u64(reader);
+    done->peak_rss_bytes = dtr_read_u64(reader);
+    done->late_ns = dtr_read_u64(reader);
+    done->due_ns = dtr_read_u64(reader);
+    done->steps = dtr_read_u32(reader);
+    done->collectives = dtr_read_u32(reader);
+    done->step_times = dtr_read_bytes(reader, 2 * sizeof(uint64_t) * (size_t)done->steps);
+    done->flight_times =
+        dtr_read_bytes(reader, sizeof(struct dtr_flight_times) * (size_t)done->collectives);
+    return dtr_reader_done(reader) ? DTR_OK : malformed(error, "result");
+}
+
+void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure) {
+    dtr_write_u32(writer, (uint32_t)-failure->status);
+    dtr_write_text(writer, failure->text);
+}
+
+void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure) {
+    const uint32_t status = dtr_read_u32(reader);
+    const char *text = dtr_read_text(reader);
+    if (!dtr_reader_done(reader) || !status || status > (uint32_t)-DTR_E_PLUGIN)
+        malformed(failure, "failure");
+    else
+        dtr_fail(failure, -(int)status, "%s", text);
+}
+
+uint64_t dtr_peak_rss_bytes(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * protocol.h -- the contents of control frames, in one place for both ends.
+ */
+#ifndef DTR_RUN_PROTOCOL_H
+#define DTR_RUN_PROTOCOL_H
+
+#include "run/device.h"
+#include "run/message.h"
+
+/* Raised whenever a frame changes. */
+enum { DTR_PROTOCOL_VERSION = 1 };
+
+/* DTR_FRAME_HELLO */
+void dtr_write_hello(struct dtr_writer *writer);
+int dtr_read_hello(struct dtr_reader *reader, struct dtr_error *error);
+
+/* DTR_FRAME_SETUP */
+struct dtr_setup {
+    uint32_t device;
+    struct dtr_session_options options;
+    uint32_t log_level;
+    const char *experiment; /* the effective one, as text */
+};
+void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup);
+int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error);
+
+/* DTR_FRAME_ADDRESS */
+struct dtr_address {
+    const char *text;
+    const uint8_t *digest; /* of the model, 32 bytes */
+};
+void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *address);
+int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
+                     struct dtr_error *error);
+
+/* DTR_FRAME_GROUP; the array of addresses read is the caller's, its texts point into the frame. */
+void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group);
+int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const char **addresses,
+                   struct dtr_error *error);
+
+/* DTR_FRAME_READY */
+struct dtr_ready {
+    uint64_t weight_bytes;
+    const char *kernel;
+};
+void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready);
+int dtr_read_ready(struct dtr_reader *reader, struct dtr_ready *ready, struct dtr_error *error);
+
+/* DTR_FRAME_REQUEST.  What is read lives in `memory`, which grows and is used again. */
+struct dtr_request_frame {
+    uint64_t number;
+    uint64_t digest; /* of the receiver's schedule */
+    struct dtr_request request;
+    const uint32_t *strategy; /* [groups] */
+};
+struct dtr_words {
+    uint32_t *words;
+    size_t capacity;
+};
+void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame *frame,
+                       uint32_t groups);
+int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
+                     struct dtr_words *memory, struct dtr_request_frame *frame,
+                     struct dtr_error *error);
+
+/* DTR_FRAME_DONE */
+struct dtr_done {
+    uint64_t number;
+    struct dtr_device_times times;
+    uint64_t peak_rss_bytes;
+    uint64_t late_ns, due_ns;
+    uint32_t steps, collectives; /* with the trace: times of each, else 0 */
+    const void *step_times;      /* begin of all steps, then end of all, 64 bits each */
+    const void *flight_times;    /* begin and end of each collective */
+};
+void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
+                    const struct dtr_program *program, bool trace);
+int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_error *error);
+
+/* DTR_FRAME_FAILED */
+void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure);
+void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure);
+
+/* The process's largest resident set so far. */
+uint64_t dtr_peak_rss_bytes(void);
+
+#endif

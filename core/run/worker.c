@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/worker.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "plan/strategy.h"
+#include "run/channel.h"
+#include "run/protocol.h"
+
+/* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
+enum { GRACE_S = 2 };
+
+struct worker {
+    struct dtr_plugins *plugins;
+    struct dtr_log log;
+    char who[24];
+    struct dtr_channel *channel;
+    struct dtr_experiment *experiment;
+    _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
+    struct dtr_writer writer;
+    struct dtr_words memory;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void interrupted(void *arg, const struct dtr_frame *frame) {
+    struct worker *worker = arg;
+    struct dtr_device *device = atomic_load(&worker->device);
+    if (frame) {
+        struct dtr_reader reader = {.bytes = frame->bytes, .length = frame->length};
+        dtr_log(&worker->log, DTR_LOG_WARN, "%s", dtr_read_text(&reader));
+    }
+    if (device)
+        dtr_device_abort(device);
+    if (!frame)
+        alarm(GRACE_S);
+}
+
+static int receive(struct worker *worker, struct dtr_frame *frame, struct dtr_reader *reader,
+                   struct dtr_error *error) {
+    const int status = dtr_channel_receive(worker->channel, UINT64_MAX / 2, frame);
+    if (status)
+        return dtr_fail(error, status, "the leader is gone");
+    *reader = (struct dtr_reader){.bytes = frame->bytes, .length = frame->length};
+    return DTR_OK;
+}
+
+static int expect(struct worker *worker, enum dtr_frame_type type, struct dtr_reader *reader,
+                  struct dtr_error *error) {
+    struct dtr_frame frame;
+    const int status = receive(worker, &frame, reader, error);
+    if (status)
+        return status;
+    if (frame.type != type)
+        return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where %d was due", frame.type,
+                        type);
+    return DTR_OK;
+}
+
+static int send_written(struct worker *worker, enum dtr_frame_type type,
+                        struct dtr_error *error) {
+    if (worker->writer.failed)
+        return dtr_fail_memory(error);
+    const int status =
+        dtr_channel_send(worker->channel, type, worker->writer.bytes, worker->writer.length);
+    dtr_writer_clear(&worker->writer);
+    return status ? dtr_fail(error, status, "the leader is gone") : DTR_OK;
+}
+
+static int set_up(struct worker *worker, struct dtr_error *error) {
+    struct dtr_reader reader;
+    struct dtr_setup setup;
+    dtr_write_hello(&worker->writer);
+    int status = send_written(worker, DTR_FRAME_HELLO, error);
+    if (!status)
+        status = expect(worker, DTR_FRAME_SETUP, &reader, error);
+    if (!status)
+        status = dtr_read_setup(&reader, &setup, error);
+    if (status)
+        return status;
+    snprintf(worker->who, sizeof worker->who, "device %u", setup.device);
+    if (setup.log_level <= DTR_LOG_TRACE)
+        worker->log.level = (enum dtr_log_level)setup.log_level;
+    status = dtr_experiment_parse("the leader's experiment", setup.experiment,
+                                  strlen(setup.experiment), worker->plugins, &worker->log,
+                                  &worker->experiment, error);
+    if (status)
+        return status;
+    if (!setup.device || setup.device >= worker->experiment->devices)
+        return dtr_fail(error, DTR_E_CORRUPT, "this is to be device %u of %u", setup.device,
+                        worker->experiment->devices);
+    struct dtr_device *device;
+    status = dtr_device_open(worker->experiment, worker->plugins, setup.device, &setup.options,
+                             &worker->log, &device, error);
+    if (!status)
+        atomic_store(&worker->device, device);
+    return status;
+}
+
+static int join(struct worker *worker, struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    const uint32_t devices = worker->experiment->devices;
+    const uint64_t patience_ns = UINT64_C(60000000000);
+    char text[DTR_ADDRESS_MAX];
+    int status = dtr_device_address(device, text, error);
+    if (status)
+        return status;
+    dtr_write_address(&worker->writer,
+                      &(struct dtr_address){.text = text, .digest = device->model->digest});
+    status = send_written(worker, DTR_FRAME_ADDRESS, error);
+    struct dtr_reader reader;
+    if (!status)
+        status = expect(worker, DTR_FRAME_GROUP, &reader, error);
+    const char **addresses = calloc(devices, sizeof *addresses);
+    if (!addresses)
+        return dtr_fail_memory(error);
+    struct dtr_group group = {.size = sizeof group, .devices = devices, .device = device->device};
+    if (!status)
+        status = dtr_read_group(&reader, &group, addresses, error);
+    if (!status)
+        status = dtr_device_join(device, &group, now_ns() + patience_ns, error);
+    free(addresses);
+    return status ? status : send_written(worker, DTR_FRAME_JOINED, error);
+}
+
+static int load(struct worker *worker, struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    struct dtr_reader reader;
+    struct dtr_plan *plan;
+    int status = expect(worker, DTR_FRAME_PLAN, &reader, error);
+    if (!status)
+        status = dtr_plan_decode(reader.bytes, reader.length, &device->model->shape,
+                                 worker->experiment->devices, dtr_strategy_count(), &plan, error);
+    if (status)
+        return status;
+    status = dtr_device_load(device, plan, error);
+    dtr_plan_free(plan);
+    if (status)
+        return status;
+    dtr_write_ready(&worker->writer,
+                    &(struct dtr_ready){.weight_bytes = dtr_kernels_bytes(device->kernels),
+                                        .kernel = dtr_kernels_name(device->kernels)});
+    return send_written(worker, DTR_FRAME_READY, error);
+}
+
+static int run_request(struct worker *worker, struct dtr_reader *reader,
+                       struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    struct dtr_request_frame frame;
+    struct dtr_program *program;
+    int status = dtr_read_request(reader, device, &worker->memory, &frame, error);
+    if (!status)
+        status = dtr_device_program(device, &frame.request, frame.strategy, &program, error);
+    if (status)
+        return status;
+    if (program->digest != frame.digest)
+        return dtr_fail(error, DTR_E_CORRUPT, "the leader has another schedule in mind");
+    const struct dtr_tokens_input tokens = {frame.request.ids, frame.request.types};
+    status = dtr_executor_run(device->executor, program, &tokens, error);
+    if (status)
+        return status;
+    struct dtr_done done = {
+        .number = frame.number,
+        .times = dtr_program_times(program),
+        .peak_rss_bytes = dtr_peak_rss_bytes(),
+    };
+    dtr_kernels_lateness(device->kernels, &done.late_ns, &done.due_ns);
+    dtr_write_done(&worker->writer, &done, program, device->options.trace);
+    return send_written(worker, DTR_FRAME_DONE, error);
+}
+
+static int serve_requests(struct worker *worker, struct dtr_error *error) {
+    for (;;) {
+        struct dtr_frame frame;
+        struct dtr_reader reader;
+        int status = receive(worker, &frame, &reader, error);
+        if (status || frame.type == DTR_FRAME_END)
+            return status;
+        if (frame.type != DTR_FRAME_REQUEST)
+            return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a request was due",
+                            frame.type);
+        status = run_request(worker, &reader, error);
+        if (status)
+            return status;
+    }
+}
+
+static void tell_failure(struct worker *worker, const struct dtr_error *failure) {
+    dtr_writer_clear(&worker->writer);
+    dtr_write_failed(&worker->writer, failure);
+    struct dtr_error ignored = {0};
+    send_written(worker, DTR_FRAME_FAILED, &ignored);
+}
+
+int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
+                     struct dtr_error *error) {
+    struct worker worker = {.plugins = plugins, .log = *log};
+    worker.log.who = worker.who;
+    snprintf(worker.who, sizeof worker.who, "worker");
+    const struct dtr_channel_events events = {.arg = &worker, .interrupted = interrupted};
+    int status = dtr_channel_create(fd, &events, &worker.channel, error);
+    if (status)
+        return status;
+    status = set_up(&worker, error);
+    if (!status)
+        status = join(&worker, error);
+    if (!status)
+        status = load(&worker, error);
+    if (!status)
+        status = serve_requests(&worker, error);
+    if (status && !dtr_channel_closed(worker.channel))
+        tell_failure(&worker, error);
+    dtr_channel_free(worker.channel);
+    dtr_device_close(atomic_load(&worker.device));
+    dtr_experiment_free(worker.experiment);
+    dtr_writer_free(&worker.writer);
+    free(worker.memory.words);
+    return status;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.h -- the life of a worker: it serves one leader over a control channel, from the greeting
+ * to the last request.
+ */
+#ifndef DTR_RUN_WORKER_H
+#define DTR_RUN_WORKER_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "plugin/registry.h"
+
+/* Serves the leader at the other end of the descriptor, which is taken over, until it sends the
+ * end or is gone.  Blocks. */
+int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
+                     struct dtr_error *error);
+
+#endif
