@@ -33,14 +33,14 @@ struct flight {
     struct parcel *parcels; /* [collective->messages] */
     uint32_t round, unfinished;
     bool active;
-    struct dtr_flight_times times;
 };
 
 struct dtr_flights {
     const struct dtr_schedule *schedule;
     float *arena;
     struct flight *flights; /* [collectives_count] */
-    struct parcel *parcels; /* of all */
+    struct dtr_flight_times *times; /* [collectives_count] */
+    struct parcel *parcels;         /* of all */
     uint8_t *memory;
     uint64_t bytes;
 };
@@ -145,7 +145,8 @@ int dtr_flights_create(const struct dtr_schedule *schedule, struct dtr_flights *
     flights->schedule = schedule;
     flights->flights = calloc((size_t)schedule->collectives_count + 1, sizeof *flights->flights);
     flights->parcels = calloc((size_t)schedule->messages_count + 1, sizeof *flights->parcels);
-    if (!flights->flights || !flights->parcels)
+    flights->times = calloc((size_t)schedule->collectives_count + 1, sizeof *flights->times);
+    if (!flights->flights || !flights->parcels || !flights->times)
         goto out_of_memory;
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
         struct flight *flight = &flights->flights[i];
@@ -176,6 +177,7 @@ void dtr_flights_free(struct dtr_flights *flights) {
     if (!flights)
         return;
     free(flights->flights);
+    free(flights->times);
     free(flights->parcels);
     free(flights->memory);
     free(flights);
@@ -187,13 +189,16 @@ uint64_t dtr_flights_bytes(const struct dtr_flights *flights) {
 
 void dtr_flights_begin(struct dtr_flights *flights, float *arena) {
     flights->arena = arena;
-    for (uint32_t i = 0; i < flights->schedule->collectives_count; i++)
-        flights->flights[i].times = (struct dtr_flight_times){0, 0};
+    memset(flights->times, 0, flights->schedule->collectives_count * sizeof *flights->times);
 }
 
 const struct dtr_flight_times *dtr_flights_times(const struct dtr_flights *flights,
                                                  uint32_t collective) {
-    return &flights->flights[collective].times;
+    return &flights->times[collective];
+}
+
+static struct dtr_flight_times *times_of(const struct flight *flight) {
+    return &flight->flights->times[flight - flight->flights->flights];
 }
 
 /* --- packing ----------------------------------------------------------------------------------- */
@@ -325,7 +330,7 @@ static int advance(struct dtr_engine *engine, struct flight *flight) {
         unpack_round(flight);
         if (++flight->round == flight->collective->rounds) {
             flight->active = false;
-            flight->times.end_ns = now_ns();
+            times_of(flight)->end_ns = now_ns();
             return DTR_OK;
         }
         const int status = post_round(engine, flight);
@@ -434,7 +439,7 @@ static int activate(struct dtr_engine *engine, struct flight *flight) {
     }
     flight->round = 0;
     flight->active = true;
-    flight->times.begin_ns = now_ns();
+    times_of(flight)->begin_ns = now_ns();
     engine->active[engine->active_count++] = flight;
     return DTR_OK;
 }

@@ -125,6 +125,8 @@ void dtr_program_free(struct dtr_program *program) {
     free(program->weights);
     free(program->begin_ns);
     free(program->strategy);
+    if (program->companions)
+        program->free_companions(program->companions);
     free(program);
 }
 

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * session.h -- the leader's side of an experiment: it starts the workers, forms the group, asks the
+ * planner, has the weights placed, and runs requests.
+ */
+#ifndef DTR_RUN_SESSION_H
+#define DTR_RUN_SESSION_H
+
+#include "run/device.h"
+
+struct dtr_session;
+
+/* How far a session gets when it starts; for a progress display.  `done` of `total` devices. */
+struct dtr_session_progress {
+    void *arg;
+    void (*stage)(void *arg, const char *what, uint32_t done, uint32_t total);
+};
+
+/* Starts everything; when it returns the group is ready for requests.  Blocks.  The arguments
+ * outlive the session; `progress` may be NULL.  DTR_E_CONFIG means that the experiment is wrong. */
+int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
+                     const char *plugin_path, const struct dtr_session_options *options,
+                     const struct dtr_log *log, const struct dtr_session_progress *progress,
+                     struct dtr_session **session_p, struct dtr_error *error);
+void dtr_session_close(struct dtr_session *session);
+
+/* The plan for the experiment, without starting anything: what `plan` shows. */
+int dtr_session_plan(const struct dtr_experiment *experiment, const struct dtr_model *model,
+                     struct dtr_plugins *plugins, const struct dtr_log *log,
+                     struct dtr_plan **plan_p, struct dtr_error *error);
+
+/* What one device did in the last request. */
+struct dtr_device_report {
+    struct dtr_device_times times;
+    uint64_t bytes_sent, bytes_received; /* payload */
+    uint64_t weight_bytes, peak_rss_bytes;
+    uint64_t late_ns, due_ns; /* due 0: the kernels keep no clock */
+};
+
+/* The answer to a request; it lives in the session until the next one.  Matrices are row-major,
+ * dense; those that the request does not have are NULL. */
+struct dtr_response {
+    uint64_t latency_ns;
+    uint32_t rows; /* of hidden: the selected, or all tokens */
+    const float *hidden, *pooled, *logits;
+    uint32_t logits_rows, logits_columns;
+    const float **layers;                    /* [layers][tokens, hidden], or NULL */
+    const struct dtr_device_report *devices; /* [devices] */
+};
+
+/* Runs one request.  Blocks.  When a device is lost the error says which. */
+int dtr_session_run(struct dtr_session *session, const struct dtr_request *request,
+                    struct dtr_response *response, struct dtr_error *error);
+
+const struct dtr_model *dtr_session_model(const struct dtr_session *session);
+const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *session);
+
+/* The kernel plugin in use on a device. */
+const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device);
+
+/* The last request as every device ran it (with options.trace): schedule and times of its steps.
+ * They live in the session until the next request. */
+struct dtr_device_trace {
+    const struct dtr_schedule *schedule;
+    const uint64_t *begin_ns, *end_ns;            /* [steps_count] */
+    const struct dtr_flight_times *flights;       /* [collectives_count] */
+};
+bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
+                       struct dtr_device_trace *trace);
+
+#endif
