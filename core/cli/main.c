@@ -1,9 +1,225 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c -- finds the sub-command, sorts its arguments, runs it.
+ */
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-int main(void) {
-    puts(PACKAGE_STRING);
-    return 0;
+#include "base/suggest.h"
+#include "cli/commands.h"
+
+static const struct dtr_command *const commands[] = {
+    &dtr_command_plugins,
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const struct dtr_option common_options[] = {
+    {"plugin-path", "PATH", "folders with plugins, separated by colons, searched first", false},
+    {"log", "LEVEL", "error, warn (the default), info, debug or trace", false},
+    {"help", NULL, "this text", false},
+    {"version", NULL, "the program's version", false},
+    {NULL, NULL, NULL, false},
+};
+
+/* --- help -------------------------------------------------------------------------------------- */
+
+static void print_options(const struct dtr_option *options) {
+    for (size_t i = 0; options && options[i].name; i++) {
+        char left[40];
+        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
+                 options[i].value ? options[i].value : "");
+        printf("  %-24s %s\n", left, options[i].help);
+    }
+}
+
+static void print_usage(void) {
+    puts("Usage: detransformer COMMAND [OPTION]... [ARGUMENT]...\n"
+         "Transformer inference distributed over several devices.\n\nCommands");
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!commands[i]->hidden)
+            printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\nOptions of every command");
+    print_options(common_options);
+    puts("\n`detransformer COMMAND --help` tells more.");
+}
+
+static void print_command(const struct dtr_command *command) {
+    printf("Usage: detransformer %s%s%s [OPTION]...\n%s\n", command->name,
+           command->operands ? " " : "", command->operands ? command->operands : "",
+           command->summary);
+    puts("\nOptions");
+    print_options(command->options);
+    print_options(common_options);
+    if (command->help)
+        printf("\n%s\n", command->help);
+}
+
+/* --- arguments --------------------------------------------------------------------------------- */
+
+static int usage_error(const char *what, const char *word, const char *more) {
+    fprintf(stderr, "detransformer: %s '%s'%s\n", what, word, more);
+    return DTR_EXIT_USAGE;
+}
+
+/* What an option is known by; `index` is its place in the command's own list, or -1. */
+struct match {
+    const struct dtr_option *option;
+    int index;
+};
+
+static struct match find_option(const struct dtr_command *command, const char *name,
+                                size_t length) {
+    const struct dtr_option *lists[] = {command->options, common_options};
+    for (int list = 0; list < 2; list++)
+        for (int i = 0; lists[list] && lists[list][i].name; i++)
+            if (strlen(lists[list][i].name) == length &&
+                strncmp(lists[list][i].name, name, length) == 0)
+                return (struct match){&lists[list][i], list ? -1 : i};
+    return (struct match){NULL, -1};
+}
+
+static int unknown_option(const struct dtr_command *command, const char *argument) {
+    char text[100];
+    struct dtr_suggestion suggestion = {.word = argument + 2};
+    for (size_t i = 0; command->options && command->options[i].name; i++)
+        dtr_suggest_offer(&suggestion, command->options[i].name);
+    for (size_t i = 0; common_options[i].name; i++)
+        dtr_suggest_offer(&suggestion, common_options[i].name);
+    return usage_error("unknown option", argument,
+                       dtr_suggest_text(&suggestion, text, sizeof text));
+}
+
+/* The memory of the arguments of one call: no array can be longer than argv. */
+struct sorted {
+    const char **operands, **values, **all;
+    struct dtr_arguments arguments;
+};
+
+static int take_common(struct dtr_cli *cli, const char *name, const char *value) {
+    if (strcmp(name, "plugin-path") == 0) {
+        cli->plugin_path = value;
+        return DTR_EXIT_DONE;
+    }
+    const int level = dtr_log_level_parse(value);
+    if (level < 0)
+        return usage_error("unknown log level", value,
+                           "; there are error, warn, info, debug and trace");
+    cli->log.level = (enum dtr_log_level)level;
+    return DTR_EXIT_DONE;
+}
+
+static int take_option(const struct dtr_command *command, char **argv, int *at,
+                       struct dtr_cli *cli, struct sorted *sorted) {
+    const char *name = argv[*at] + 2, *equals = strchr(name, '=');
+    const size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct match match = find_option(command, name, length);
+    if (!match.option)
+        return unknown_option(command, argv[*at]);
+    if (equals && !match.option->value)
+        return usage_error("no value goes with", argv[*at], "");
+    const char *value = equals ? equals + 1 : match.option->value ? argv[++*at] : "";
+    if (!value)
+        return usage_error("a value is missing after", argv[*at - 1], "");
+    if (match.index < 0)
+        return take_common(cli, match.option->name, value);
+    if (sorted->values[match.index] && !match.option->repeated)
+        return usage_error("given twice:", match.option->name, "");
+    sorted->values[match.index] = value;
+    sorted->all[sorted->arguments.all_count++] = match.option->name;
+    sorted->all[sorted->arguments.all_count++] = value;
+    return DTR_EXIT_DONE;
+}
+
+static int sort_arguments(const struct dtr_command *command, char **argv, struct dtr_cli *cli,
+                          struct sorted *sorted) {
+    bool only_operands = false;
+    for (int at = 0; argv[at]; at++) {
+        if (!only_operands && strcmp(argv[at], "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && strncmp(argv[at], "--", 2) == 0) {
+            const int status = take_option(command, argv, &at, cli, sorted);
+            if (status)
+                return status;
+        } else if (!only_operands && argv[at][0] == '-' && argv[at][1]) {
+            /* The one short option; a lone dash is an operand. */
+            if (strcmp(argv[at], "-o") != 0 || !find_option(command, "output", 6).option)
+                return usage_error("unknown option", argv[at], "");
+            static char long_form[] = "--output";
+            argv[at--] = long_form;
+        } else {
+            sorted->operands[sorted->arguments.operands_count++] = argv[at];
+        }
+    }
+    const size_t count = sorted->arguments.operands_count;
+    if (count >= command->operands_min && count <= command->operands_max)
+        return DTR_EXIT_DONE;
+    fprintf(stderr, "detransformer: usage: detransformer %s %s; see detransformer %s --help\n",
+            command->name, command->operands ? command->operands : "", command->name);
+    return DTR_EXIT_USAGE;
+}
+
+static int run_command(const struct dtr_command *command, int argc, char **argv) {
+    for (int i = 0; argv[i] && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_command(command);
+            return DTR_EXIT_DONE;
+        } else if (strcmp(argv[i], "--version") == 0) {
+            puts(PACKAGE_STRING);
+            return DTR_EXIT_DONE;
+        }
+    size_t options = 0;
+    while (command->options && command->options[options].name)
+        options++;
+    const size_t most = (size_t)argc + 1;
+    const char **memory = calloc(most + options + 1 + 2 * most, sizeof *memory);
+    if (!memory) {
+        fputs("detransformer: out of memory\n", stderr);
+        return DTR_EXIT_FAILED;
+    }
+    struct sorted sorted = {memory, memory + most, memory + most + options + 1, {0}};
+    struct dtr_cli cli = {
+        .command = command->name,
+        .log = {.level = DTR_LOG_WARN, .fd = 2},
+    };
+    int status = sort_arguments(command, argv, &cli, &sorted);
+    sorted.arguments.operands = sorted.operands;
+    sorted.arguments.values = sorted.values;
+    sorted.arguments.all = sorted.all;
+    if (!status)
+        status = command->run(&cli, &sorted.arguments);
+    free(memory);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        fputs("detransformer: a command is missing; see detransformer --help\n", stderr);
+        return DTR_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts(PACKAGE_STRING);
+        return DTR_EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_usage();
+        return DTR_EXIT_DONE;
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0) {
+            const int status = run_command(commands[i], argc, argv + 2);
+            if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+            fputs("detransformer: standard output could not be written\n", stderr);
+            return status ? status : DTR_EXIT_FAILED;
+        }
+    char text[100];
+    struct dtr_suggestion suggestion = {.word = argv[1]};
+    for (size_t i = 0; i < COMMANDS; i++)
+        dtr_suggest_offer(&suggestion, commands[i]->name);
+    return usage_error("unknown command", argv[1],
+                       dtr_suggest_text(&suggestion, text, sizeof text));
 }

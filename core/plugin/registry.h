@@ -37,15 +37,31 @@ int dtr_plugins_get(struct dtr_plugins *plugins, enum dtr_kind kind, const char 
 int dtr_plugins_load_file(struct dtr_plugins *plugins, const char *file,
                           const struct dtr_plugin **plugin_p, struct dtr_error *error);
 
+/* The plugin of that name, whatever its kind. */
+int dtr_plugins_find(struct dtr_plugins *plugins, const char *name,
+                     const struct dtr_plugin **plugin_p, struct dtr_error *error);
+
 /* The names of all plugins that can be found, sorted, without loading them: stems of files.  The
- * caller frees the array and each name. */
+ * caller frees the array and each name, or calls dtr_plugins_names_free(). */
 int dtr_plugins_list(struct dtr_plugins *plugins, char ***names_p, size_t *count_p,
                      struct dtr_error *error);
+
+void dtr_plugins_names_free(char **names, size_t count);
+
+/* How well the plugin suits this machine, at least 1; an error with the reason when it cannot run
+ * here. */
+int dtr_plugins_probe(struct dtr_plugins *plugins, const struct dtr_plugin *plugin, int *score_p,
+                      struct dtr_error *error);
 
 /* The plugin of the kind whose probe() gives the best score (`plugin = auto`); wrappers take no
  * part. */
 int dtr_plugins_best(struct dtr_plugins *plugins, enum dtr_kind kind,
                      const struct dtr_plugin **plugin_p, struct dtr_error *error);
+
+/* The same among those that have all capabilities of `with` and none of `without`. */
+int dtr_plugins_choose(struct dtr_plugins *plugins, enum dtr_kind kind, uint64_t with,
+                       uint64_t without, const struct dtr_plugin **plugin_p,
+                       struct dtr_error *error);
 
 /* The file a loaded plugin came from. */
 const char *dtr_plugins_file(const struct dtr_plugins *plugins, const struct dtr_plugin *plugin);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * commands.h -- the list of sub-commands, for main.c.  Each is defined in the file of its name.
+ */
+#ifndef DTR_CLI_COMMANDS_H
+#define DTR_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct dtr_command dtr_command_plugins;
+
+#endif
