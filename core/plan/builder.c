@@ -236,6 +236,7 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->wire = lowering->wire;
     b->query_apart = lowering->query_apart;
     b->tiles = 1;
+    b->arrived = true;
     b->sharing = calloc((size_t)divisions + 1, sizeof *b->sharing);
     b->sub_block = calloc((size_t)divisions * CUTS + 1, sizeof *b->sub_block);
     b->weights = calloc((size_t)divisions * b->devices + 1, sizeof *b->weights);

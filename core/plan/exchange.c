@@ -375,6 +375,9 @@ int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *p
 
 void dtr_builder_result(struct dtr_builder *b, const struct dtr_spread *from, uint32_t tile,
                         uint32_t tiles) {
+    /* A device without a part in the last group has not yet seen off what it sent for it. */
+    if (tile == 0)
+        dtr_builder_await_all(b);
     b->source = *from;
     b->target = b->next;
     b->tiles = tiles;

@@ -91,10 +91,8 @@ static uint32_t decoupled_layers(struct dtr_builder *b, uint32_t group, enum dtr
     for (uint32_t layer = first; layer < original; layer++)
         decoupled_layer(b, layer, layer + 1 == original);
     b->layer = (uint16_t)original;
-    if (first == original) {
-        dtr_builder_await_all(b);
+    if (first == original)
         dtr_builder_result(b, &slices, 0, 1);
-    }
     b->next = next;
     return original;
 }
@@ -114,7 +112,6 @@ static void whole_layer(struct dtr_builder *b, uint32_t layer, enum dtr_layout l
         dtr_emit_attention(b, &block, heads, rows, context);
         dtr_emit_rest(b, &block, context, residual, dtr_view_rows(x, rows));
     }
-    dtr_builder_await_all(b);
     if (dtr_selects(b, &block))
         b->rows = b->lowering->selected;
     dtr_builder_layer_done(b, layer, &spread);
@@ -199,7 +196,6 @@ void dtr_lower_bp_sequence(struct dtr_builder *b, uint32_t group) {
     struct dtr_view residual = DTR_NO_VIEW;
     if (dtr_takes(b, b->device))
         residual = dtr_emit_inputs(b, &block, heads, dtr_spread_view(b, &whole, 0));
-    dtr_builder_await_all(b);
     if (dtr_selects(b, &block))
         b->rows = b->lowering->selected;
     if (!dtr_range_empty(heads))

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Schedules of every strategy over many shapes: each keeps its promises, and what one device
+ * sends another receives.
+ */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/lower.h"
+#include "plan/plan.h"
+#include "plan/strategy.h"
+#include "plan/wire.h"
+
+enum { DEVICES_MOST = 9 };
+
+static struct dtr_model_shape shape_of(uint32_t layers, uint32_t groups, uint32_t hidden,
+                                       uint32_t heads, uint32_t divisions, bool split) {
+    return (struct dtr_model_shape){
+        .size = sizeof(struct dtr_model_shape),
+        .layers = layers,
+        .hidden = hidden,
+        .heads = heads,
+        .intermediate = 4 * hidden,
+        .divisions = divisions,
+        .groups = divisions ? groups : layers,
+        .group_layers = divisions ? layers / groups : 1,
+        .sub_heads = divisions ? (split ? heads / divisions : heads) : 0,
+        .sub_attention = divisions ? (split ? hidden / divisions : hidden) : 0,
+        .sub_intermediate = divisions ? 4 * hidden : 0,
+    };
+}
+
+struct situation {
+    struct dtr_model_shape model;
+    uint32_t devices;
+    double share[DEVICES_MOST];
+    uint32_t lengths[3], sequences;
+    uint32_t select[3], selected;
+    bool hidden_input, keep_layers;
+    uint32_t tiles;
+};
+
+static struct dtr_plan *place(const struct situation *situation, uint32_t strategy) {
+    struct dtr_error error = {0};
+    struct dtr_device_info info[DEVICES_MOST] = {{0}};
+    for (uint32_t i = 0; i < situation->devices; i++)
+        info[i].share = situation->share[i];
+    struct dtr_plan *plan =
+        dtr_plan_create(&situation->model, situation->devices, dtr_strategy_count(), &error);
+    assert_non_null(plan);
+    assert_int_equal(dtr_plan_place(plan, info, sizeof info[0], &error), DTR_OK);
+    plan->tiles = situation->tiles;
+    /* Mixed plans: the groups take turns from the strategy on. */
+    for (uint32_t g = 0; g < plan->groups; g++) {
+        uint32_t chosen = strategy < dtr_strategy_count()
+                              ? strategy
+                              : (strategy + g * 5) % dtr_strategy_count();
+        if (!situation->model.divisions && dtr_strategy_at(chosen)->decoupled)
+            chosen = g % 3;
+        plan->strategy[g] = chosen;
+        plan->open[chosen] = 1;
+    }
+    return plan;
+}
+
+static void assert_views_equal(const struct dtr_schedule *a, const struct dtr_message *sent,
+                               const struct dtr_schedule *b, const struct dtr_message *received) {
+    assert_int_equal(sent->views, received->views);
+    for (uint32_t i = 0; i < sent->views; i++) {
+        const struct dtr_view *out = &a->views[sent->view + i], *in = &b->views[received->view + i];
+        assert_int_equal(dtr_range_count(out->rows), dtr_range_count(in->rows));
+        assert_int_equal(dtr_range_count(out->columns), dtr_range_count(in->columns));
+    }
+}
+
+/* The next message between two devices with that tag, from *at on. */
+static const struct dtr_message *next(const struct dtr_schedule *schedule, uint32_t tag,
+                                      uint32_t peer, bool send, uint32_t *at) {
+    for (uint32_t i = 0; i < schedule->collectives_count; i++) {
+        const struct dtr_collective *collective = &schedule->collectives[i];
+        if (collective->tag != tag)
+            continue;
+        for (; *at < collective->messages; ++*at) {
+            const struct dtr_message *message = &schedule->messages[collective->message + *at];
+            if (message->peer == peer && (message->kind == DTR_MESSAGE_SEND) == send) {
+                ++*at;
+                return message;
+            }
+        }
+    }
+    return NULL;
+}
+
+static uint32_t tags_of(struct dtr_schedule *const *schedules, uint32_t devices) {
+    uint32_t tags = 0;
+    for (uint32_t i = 0; i < devices; i++)
+        for (uint32_t j = 0; j < schedules[i]->collectives_count; j++)
+            if (schedules[i]->collectives[j].tag >= tags)
+                tags = schedules[i]->collectives[j].tag + 1;
+    return tags;
+}
+
+static void assert_messages_match(struct dtr_schedule *const *schedules, uint32_t devices) {
+    const uint32_t tags = tags_of(schedules, devices);
+    for (uint32_t tag = 0; tag < tags; tag++)
+        for (uint32_t i = 0; i < devices; i++)
+            for (uint32_t j = 0; j < devices; j++) {
+                uint32_t at_sender = 0, at_receiver = 0;
+                const struct dtr_message *sent, *received;
+                if (i == j)
+                    continue;
+                do {
+                    sent = next(schedules[i], tag, j, true, &at_sender);
+                    received = next(schedules[j], tag, i, false, &at_receiver);
+                    assert_int_equal(sent != NULL, received != NULL);
+                    if (sent)
+                        assert_views_equal(schedules[i], sent, schedules[j], received);
+                } while (sent);
+            }
+}
+
+static void check_situation(const struct situation *situation, uint32_t strategy) {
+    struct dtr_schedule *schedules[DEVICES_MOST];
+    struct dtr_plan *plan = place(situation, strategy);
+    for (uint32_t i = 0; i < situation->devices; i++) {
+        struct dtr_error error = {0};
+        const struct dtr_lowering lowering = {
+            .model = &situation->model,
+            .plan = plan,
+            .device = i,
+            .sequences = situation->sequences,
+            .lengths = situation->lengths,
+            .select = situation->selected ? situation->select : NULL,
+            .selected = situation->selected,
+            .query_apart = situation->selected != 0,
+            .hidden_input = situation->hidden_input,
+            .keep_layers = situation->keep_layers,
+            .pooled = true,
+            .head = DTR_HEAD_CLASSIFY,
+            .labels = 2,
+        };
+        assert_int_equal(dtr_lower(&lowering, &schedules[i], &error), DTR_OK);
+        uint32_t step;
+        const char *broken = dtr_schedule_check(schedules[i], &step);
+        if (broken) {
+            print_error("%u devices, strategy %u, device %u, step %u: %s\n", situation->devices,
+                        strategy, i, step, broken);
+            dtr_schedule_print(schedules[i], stderr);
+        }
+        assert_null(broken);
+    }
+    assert_messages_match(schedules, situation->devices);
+    for (uint32_t i = 0; i < situation->devices; i++)
+        dtr_schedule_free(schedules[i]);
+    dtr_plan_free(plan);
+}
+
+static void check_model(struct dtr_model_shape model) {
+    static const double even[DEVICES_MOST] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const double uneven[DEVICES_MOST] = {1, 3, 0.5, 0, 2, 1, 0.1, 1, 4};
+    static const double without_leader[DEVICES_MOST] = {0, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const double *const shares[] = {even, uneven, without_leader};
+    for (uint32_t variant = 0; variant < 24; variant++) {
+        struct situation situation = {
+            .model = model,
+            .lengths = {variant % 5 ? 7 : 1, 3, 1},
+            .sequences = variant % 2 ? 3 : 1,
+            .hidden_input = variant % 3 == 0,
+            .keep_layers = variant % 4 == 1,
+            .tiles = 1 + variant % 3,
+        };
+        memcpy(situation.share, shares[variant / 8], sizeof situation.share);
+        if (variant % 4 == 2) {
+            situation.selected = situation.sequences;
+            memcpy(situation.select, (uint32_t[]){0, situation.lengths[0], situation.lengths[0] + 3},
+                   sizeof situation.select);
+        }
+        for (situation.devices = variant / 8 == 2 ? 2 : 1; situation.devices <= DEVICES_MOST;
+             situation.devices++)
+            for (uint32_t strategy = 0; strategy < 2 * dtr_strategy_count(); strategy++)
+                if (strategy >= dtr_strategy_count() || model.divisions ||
+                    !dtr_strategy_at(strategy)->decoupled)
+                    check_situation(&situation, strategy);
+    }
+}
+
+static void test_plain(void **state) {
+    (void)state;
+    check_model(shape_of(3, 0, 12, 3, 0, false));
+}
+
+static void test_full_width(void **state) {
+    (void)state;
+    check_model(shape_of(6, 2, 12, 2, 4, false));
+    check_model(shape_of(4, 4, 12, 3, 3, false));
+}
+
+static void test_split_width(void **state) {
+    (void)state;
+    check_model(shape_of(4, 2, 16, 4, 2, true));
+}
+
+/* paper.md: megabytes that each device of four sends, BERT-Base, D = G = 4, s = 128. */
+static uint64_t bytes_sent(const char *name, uint32_t device) {
+    struct dtr_model_shape model = shape_of(12, 4, 768, 12, 4, false);
+    struct situation situation = {
+        .model = model,
+        .devices = 4,
+        .share = {1, 1, 1, 1},
+        .lengths = {128},
+        .sequences = 1,
+        .tiles = 1,
+    };
+    struct dtr_error error = {0};
+    struct dtr_plan *plan = place(&situation, (uint32_t)dtr_strategy_find(name));
+    struct dtr_schedule *schedule;
+    const struct dtr_lowering lowering = {
+        .model = &model,
+        .plan = plan,
+        .device = device,
+        .sequences = 1,
+        .lengths = situation.lengths,
+    };
+    assert_int_equal(dtr_lower(&lowering, &schedule, &error), DTR_OK);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < schedule->messages_count; i++)
+        if (schedule->messages[i].kind == DTR_MESSAGE_SEND)
+            bytes += 4 * schedule->messages[i].values;
+    dtr_schedule_free(schedule);
+    dtr_plan_free(plan);
+    return bytes;
+}
+
+static void test_traffic_of_the_paper(void **state) {
+    (void)state;
+    assert_int_equal(bytes_sent("tp", 0), 14155776);
+    assert_int_equal(bytes_sent("bp+ag", 0), 1179648);
+    /* Position-wise: one all-gather a layer; the workers send the result to the leader too. */
+    assert_int_equal(bytes_sent("sp", 0), 12 * 294912);
+    assert_int_equal(bytes_sent("sp", 1), 12 * 294912 + 98304);
+    /* By heads, then by tokens: an all-gather and two exchanges of a sixteenth to each other. */
+    assert_int_equal(bytes_sent("bp+sp", 0), 4 * (294912 + 73728) + 3 * 73728);
+    assert_int_equal(bytes_sent("single", 0), 0);
+}
+
+static void test_split_largest_remainder(void **state) {
+    (void)state;
+    struct dtr_range ranges[4];
+    dtr_split(12, 1, (const double[]){1, 1, 1, 1}, 4, ranges);
+    assert_int_equal(ranges[3].begin, 9);
+    dtr_split(10, 1, (const double[]){1, 0, 1, 1}, 4, ranges);
+    assert_int_equal(dtr_range_count(ranges[0]), 4);
+    assert_int_equal(dtr_range_count(ranges[1]), 0);
+    assert_int_equal(ranges[3].end, 10);
+    dtr_split(100, 16, (const double[]){3, 1, 0, 0}, 4, ranges);
+    assert_int_equal(ranges[0].end, 80);
+    assert_int_equal(ranges[1].end, 100);
+    assert_true(dtr_range_empty(ranges[2]));
+    dtr_split(2, 1, (const double[]){1, 1, 1, 1}, 4, ranges);
+    assert_int_equal(ranges[1].end, 2);
+    assert_true(dtr_range_empty(ranges[3]));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_split_largest_remainder), cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_full_width),              cmocka_unit_test(test_split_width),
+        cmocka_unit_test(test_traffic_of_the_paper),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
