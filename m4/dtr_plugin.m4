@@ -39,3 +39,12 @@ $DTR_SUMMARY_PLUGINS
 Tests
 $DTR_SUMMARY_TESTS"])
 ])
+
+# DTR_RELOCATION: from bin/ to the plugins, where both are under one prefix and so can be moved
+# together.
+AC_DEFUN([DTR_RELOCATION], [
+  AS_CASE([$bindir:$libdir],
+    [['${exec_prefix}/bin:${exec_prefix}/'*|'${exec_prefix}/bin:${prefix}/'*]], [
+      AC_DEFINE_UNQUOTED([DTR_PLUGIN_FOLDER_FROM_BIN], ["../${libdir@%:@*\}/}/$PACKAGE"],
+        [The installed plugins, seen from the folder of the program])])
+])

@@ -89,8 +89,10 @@ static int unknown_option(const struct dtr_command *command, const char *argumen
         dtr_suggest_offer(&suggestion, command->options[i].name);
     for (size_t i = 0; common_options[i].name; i++)
         dtr_suggest_offer(&suggestion, common_options[i].name);
-    return usage_error("unknown option", argument,
-                       dtr_suggest_text(&suggestion, text, sizeof text));
+    if (!suggestion.best)
+        return usage_error("unknown option", argument, "");
+    snprintf(text, sizeof text, "; did you mean '--%s'?", suggestion.best);
+    return usage_error("unknown option", argument, text);
 }
 
 /* The memory of the arguments of one call: no array can be longer than argv. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "config.h"
+
 #include "plugin/registry.h"
 
 #include <dirent.h>
@@ -28,21 +30,37 @@ struct dtr_plugins {
 
 /* --- the search path -------------------------------------------------------------------------- */
 
-/* The folder of the modules of the build tree that the program runs from, or NULL. */
-static char *build_folder(void) {
-    char *program = realpath("/proc/self/exe", NULL), *folder = NULL;
+/* The folder that holds the program, or NULL. */
+static char *program_folder(void) {
+    char *program = realpath("/proc/self/exe", NULL);
     char *slash = program ? strrchr(program, '/') : NULL;
-    if (slash) {
+    if (slash)
         *slash = '\0';
-        if (asprintf(&folder, "%s/modules/.libs", program) < 0)
-            folder = NULL;
-    }
-    free(program);
-    if (folder && access(folder, X_OK)) {
-        free(folder);
-        folder = NULL;
-    }
-    return folder;
+    return program;
+}
+
+/* That folder of those below the program's if it is there, else NULL. */
+static char *folder_below(const char *program, const char *name) {
+    char *folder;
+    if (!program || asprintf(&folder, "%s/%s", program, name) < 0)
+        return NULL;
+    if (access(folder, X_OK) == 0)
+        return folder;
+    free(folder);
+    return NULL;
+}
+
+/* An installation that was moved as a whole has its plugins where they were, seen from bin/. */
+static char *installed_folder(const char *program) {
+    char *folder = NULL;
+#ifdef DTR_PLUGIN_FOLDER_FROM_BIN
+    const char *name = program ? strrchr(program, '/') : NULL;
+    if (name && strcmp(name, "/bin") == 0)
+        folder = folder_below(program, DTR_PLUGIN_FOLDER_FROM_BIN);
+#else
+    (void)program;
+#endif
+    return folder ? folder : strdup(DTR_PLUGIN_FOLDER);
 }
 
 int dtr_plugins_create(const char *path, const struct dtr_log *log, struct dtr_plugins **plugins_p,
@@ -52,12 +70,16 @@ int dtr_plugins_create(const char *path, const struct dtr_log *log, struct dtr_p
         return dtr_fail_memory(error);
     plugins->log = log;
     const char *variable = getenv("DTR_PLUGIN_PATH");
-    char *build = build_folder();
+    char *program = program_folder();
+    char *build = folder_below(program, "modules/.libs");
+    char *installed = installed_folder(program);
     const int length =
         asprintf(&plugins->path, "%s%s%s%s%s%s%s", path ? path : "", path ? ":" : "",
                  variable ? variable : "", variable ? ":" : "", build ? build : "",
-                 build ? ":" : "", DTR_PLUGIN_FOLDER);
+                 build ? ":" : "", installed ? installed : "");
+    free(program);
     free(build);
+    free(installed);
     if (length < 0) {
         free(plugins);
         return dtr_fail_memory(error);
