@@ -8,5 +8,6 @@
 #include "cli/command.h"
 
 extern const struct dtr_command dtr_command_plugins;
+extern const struct dtr_command dtr_command_tokenize;
 
 #endif

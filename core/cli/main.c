@@ -13,6 +13,7 @@
 
 static const struct dtr_command *const commands[] = {
     &dtr_command_plugins,
+    &dtr_command_tokenize,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <utf8proc.h>
+
+#include "base/utf8.h"
 
 enum { FILE_LIMIT = 16 << 20, FIRST_READ = 256 << 10 };
 
@@ -98,18 +99,6 @@ static int read_file(const char *path, char **text_p, size_t *size_p, struct dtr
     return status;
 }
 
-static bool is_text(const char *bytes, size_t length) {
-    for (size_t i = 0; i < length;) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)bytes + i,
-                                                 (utf8proc_ssize_t)(length - i), &code);
-        if (used <= 0 || code == 0)
-            return false;
-        i += (size_t)used;
-    }
-    return true;
-}
-
 /* Where the first line begins: behind a byte-order mark. */
 static size_t beginning(const char *text) {
     return strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3;
@@ -123,7 +112,7 @@ static int split_lines(struct dtr_vocabulary *vocabulary, size_t size, const cha
         size_t next = end ? (size_t)(end - text) + 1 : size;
         size_t stop = end ? next - 1 : size;
         stop -= stop > at && text[stop - 1] == '\r';
-        if (!is_text(text + at, stop - at))
+        if (memchr(text + at, '\0', stop - at) || !dtr_utf8_is_valid(text + at, stop - at))
             return dtr_fail(error, DTR_E_CONFIG, "%s:%u: this line is not UTF-8 text", path,
                             vocabulary->count + 1);
         uint32_t length = (uint32_t)(stop - at);

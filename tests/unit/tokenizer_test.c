@@ -29,7 +29,7 @@ static void join(struct joined *joined, const char *bytes, size_t length) {
     joined->text[joined->length] = '\0';
 }
 
-/* --- words ------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------- */
 
 struct seen {
     struct joined joined;
@@ -114,7 +114,7 @@ static void other_words(void **state) {
     expect_words(true, true, "[X]", "A[X]b [x] [X", "a [X] b [ x ] [ x");
 }
 
-/* --- pieces ------------------------------------------------------------------------------------ */
+/* --- pieces --------------------------------------------------------------------------------- */
 
 static const char small[] =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##want\n##ed\nnaive\n,\na\n##a\n"
@@ -259,7 +259,7 @@ static void long_texts(void **state) {
     dtr_tokenizer_close(tokenizer);
 }
 
-/* --- sequences --------------------------------------------------------------------------------- */
+/* --- sequences ------------------------------------------------------------------------------ */
 
 struct arrays {
     uint32_t ids[64], types[64], begin[64], end[64];
@@ -333,7 +333,7 @@ static void truncation(void **state) {
     dtr_tokenizer_close(tokenizer);
 }
 
-/* --- vocabularies ------------------------------------------------------------------------------ */
+/* --- vocabularies --------------------------------------------------------------------------- */
 
 static void odd_vocabularies(void **state) {
     (void)state;
@@ -383,7 +383,7 @@ static void refused_vocabularies(void **state) {
     assert_string_equal(error.text, "cannot read /: Is a directory");
 }
 
-/* --- published cases --------------------------------------------------------------------------- */
+/* --- published cases ------------------------------------------------------------------------ */
 
 /* Undoes \\ \t \n \r \uXXXX \UXXXXXXXX in place. */
 static void unescape(char *text) {
