@@ -69,7 +69,7 @@ static int read_sizes(const struct reader *reader, struct dtr_model_config *conf
     if (!status)
         status = read_required(reader, "hidden_size", DTR_HIDDEN_MAX, &config->hidden);
     if (!status)
-        status = read_required(reader, "num_attention_heads", DTR_HIDDEN_MAX, &config->heads);
+        status = read_required(reader, "num_attention_heads", DTR_HEADS_MAX, &config->heads);
     if (!status)
         status =
             read_required(reader, "intermediate_size", DTR_INTERMEDIATE_MAX, &config->intermediate);
@@ -85,7 +85,7 @@ static int read_sizes(const struct reader *reader, struct dtr_model_config *conf
 
 static int read_decoupling(const struct reader *reader, struct dtr_model_config *config) {
     static const char *const widths[] = {"full", "split", NULL};
-    int status = read_number(reader, "debert_division", 0, DTR_HIDDEN_MAX, &config->divisions);
+    int status = read_number(reader, "debert_division", 0, DTR_DIVISIONS_MAX, &config->divisions);
     if (!status)
         status = read_number(reader, "num_debert_blocks", 1, DTR_LAYERS_MAX, &config->groups);
     if (!status)

@@ -22,9 +22,12 @@ struct dtr_model_config {
     char **label;    /* [labels], or NULL */
 };
 
-/* The largest numbers that are believed; their products fit in 64 bits. */
+/* The largest numbers that are believed; their products fit in 64 bits, and schedules number
+ * layers, heads and divisions in 16. */
 enum {
-    DTR_LAYERS_MAX = 1 << 16,
+    DTR_LAYERS_MAX = 1 << 14,
+    DTR_HEADS_MAX = 1 << 14,
+    DTR_DIVISIONS_MAX = 1 << 14,
     DTR_HIDDEN_MAX = 1 << 20,
     DTR_INTERMEDIATE_MAX = 1 << 24,
     DTR_VOCABULARY_MAX = 1 << 28,

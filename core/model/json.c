@@ -29,10 +29,10 @@ const char *dtr_json_duplicate(const cJSON *object) {
     return twice;
 }
 
-static bool only_blanks(const char *begin, const char *end) {
+static const char *skip_blanks(const char *begin, const char *end) {
     while (begin < end && strchr(" \t\r\n", *begin) && *begin)
         begin++;
-    return begin == end;
+    return begin;
 }
 
 static size_t line_of(const char *text, const char *place) {
@@ -46,7 +46,9 @@ static int parse_terminated(const char *where, const char *text, size_t length, 
                             struct dtr_error *error) {
     const char *end = NULL;
     cJSON *object = cJSON_ParseWithLengthOpts(text, length, &end, 0);
-    if (!object || !only_blanks(end, text + length)) {
+    if (object)
+        end = skip_blanks(end, text + length);
+    if (!object || end < text + length) {
         cJSON_Delete(object);
         size_t line = end && end >= text && end <= text + length ? line_of(text, end) : 1;
         return dtr_fail(error, DTR_E_CONFIG, "%s: is not valid JSON near line %zu", where, line);

@@ -23,7 +23,7 @@ static int override(const struct dtr_model_source *source, const char *key, int6
 
 static int apply_overrides(const struct dtr_model_source *source, struct dtr_model_config *config,
                            struct dtr_error *error) {
-    int status = override(source, "debert_division", source->division, DTR_HIDDEN_MAX,
+    int status = override(source, "debert_division", source->division, DTR_DIVISIONS_MAX,
                           &config->divisions, error);
     if (!status)
         status = override(source, "num_debert_blocks", source->num_blocks, DTR_LAYERS_MAX,
