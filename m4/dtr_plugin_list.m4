@@ -4,6 +4,8 @@ m4_include([plugins/common/configure.m4])
 DTR_COMMON_VECTOR
 m4_include([plugins/reference/configure.m4])
 DTR_PLUGIN([kernel], [reference])
+m4_include([plugins/native/configure.m4])
+DTR_PLUGIN([kernel], [native])
 m4_include([plugins/blas/configure.m4])
 DTR_PLUGIN([kernel], [blas])
 m4_include([plugins/throttle/configure.m4])

@@ -8,9 +8,31 @@
 #define DTR_COMMON_VECTOR_H
 
 #include <detransformer/kernel.h>
+#include <stdbool.h>
+
+/* One linear layer over packed weights. */
+struct dtr_vector_linear {
+    const float *packed; /* by pack(), aligned to 64 bytes */
+    const float *bias;   /* [out], filled up with zeros to a whole panel */
+    uint32_t out, in, rows, activation;
+    const float *x;
+    size_t x_stride;
+    float *y;
+    size_t y_stride;
+    bool accumulate; /* onto y; only with DTR_ACT_NONE */
+};
 
 struct dtr_vector {
     const char *name; /* of the instruction set */
+
+    /* Packs W [out, in]; `panel` is the number of outputs that are packed together. */
+    uint32_t panel;
+    size_t (*pack_floats)(uint32_t out, uint32_t in);
+    void (*pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed);
+
+    /* Outputs [first, end) of a linear layer; `first` is a multiple of `panel`, `end` too or all.
+     */
+    void (*linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end);
 
     /* y = activation(y + bias); `bias` may be NULL. */
     void (*activate)(uint32_t activation, uint32_t count, const float *bias, float *y);

@@ -11,6 +11,10 @@ extern const struct dtr_vector DTR_NAME(vector);
 
 const struct dtr_vector DTR_NAME(vector) = {
     .name = DTR_TEXT(DTR_VARIANT),
+    .panel = DTR_PANEL,
+    .pack_floats = DTR_NAME(pack_floats),
+    .pack = DTR_NAME(pack),
+    .linear = DTR_NAME(linear),
     .activate = DTR_NAME(activate),
     .add_norm = DTR_NAME(add_norm),
     .moments = DTR_NAME(moments),

@@ -9,6 +9,12 @@
 #include "lanes.h"
 #include "vector.h"
 
+#define DTR_PANEL_WIDTH 3u /* vectors in a panel of weights */
+#define DTR_PANEL (DTR_PANEL_WIDTH * LANES)
+
+size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in);
+void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed);
+void DTR_NAME(linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end);
 void DTR_NAME(activate)(uint32_t activation, uint32_t count, const float *bias, float *y);
 void DTR_NAME(add_norm)(const struct dtr_norm *norm, uint32_t first, uint32_t end);
 void DTR_NAME(moments)(const struct dtr_norm *norm, uint32_t first, uint32_t end);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vector_linear.c -- linear layers over packed weights: tiles of sums that stay in registers, over
+ * blocks of a panel that stay in the first cache, with bias and activation applied while a tile is
+ * there (Goto and van de Geijn 2008, without the packing of x, whose rows are read as they are).
+ *
+ * Packed, W [out, in] is panels [out / PANEL][in][PANEL], filled up with zeros.
+ */
+#include "vector_variant.h"
+
+#if LANES == 16 || defined(__aarch64__)
+#define TILE 8u /* with WIDTH, 24 sums in 32 registers */
+#else
+#define TILE 4u /* 12 sums in 16 registers */
+#endif
+#define WIDTH DTR_PANEL_WIDTH
+#define PANEL DTR_PANEL
+#define BLOCK 256u /* terms of a sum that are done at once */
+
+size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in) {
+    return ((size_t)out / PANEL + (out % PANEL != 0)) * PANEL * in;
+}
+
+void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed) {
+    for (uint32_t first = 0; first < out; first += PANEL, packed += (size_t)PANEL * in)
+        for (uint32_t c = 0; c < PANEL; c++)
+            for (uint32_t k = 0; k < in; k++)
+                packed[(size_t)k * PANEL + c] =
+                    first + c < out ? weight[(first + c) * stride + k] : 0.0f;
+}
+
+/* y[height][PANEL] = x w + start + (from_y ? y : 0) over `depth` terms.  They are summed by
+ * themselves first: a long sum then consists of short ones, which keeps it exact. */
+static inline __attribute__((always_inline)) void multiply(uint32_t height, const float *x,
+                                                           size_t x_stride, const float *w,
+                                                           uint32_t depth, const float *start,
+                                                           int from_y, float *y, size_t y_stride) {
+    const float *row[TILE];
+    lanes sum[TILE][WIDTH];
+    for (uint32_t r = 0; r < height; r++) {
+        row[r] = x + r * x_stride;
+        for (uint32_t i = 0; i < WIDTH; i++)
+            sum[r][i] = lanes_set(0.0f);
+    }
+    for (uint32_t k = 0; k < depth; k++, w += PANEL)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < height; r++)
+#pragma GCC unroll 3
+            for (uint32_t i = 0; i < WIDTH; i++)
+                sum[r][i] += row[r][k] * *(const lanes *)(w + i * LANES);
+    for (uint32_t r = 0; r < height; r++)
+        for (uint32_t i = 0; i < WIDTH; i++) {
+            float *at = y + r * y_stride + i * LANES;
+            if (start)
+                sum[r][i] += lanes_load(start + i * LANES);
+            if (from_y)
+                sum[r][i] += lanes_load(at);
+            lanes_store(at, sum[r][i]);
+        }
+}
+
+static void multiply_rows(uint32_t rows, const float *x, size_t x_stride, const float *w,
+                          uint32_t depth, const float *start, int from_y, float *y,
+                          size_t y_stride) {
+    switch (rows) {
+    case 1:
+        multiply(1, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+    case 2:
+        multiply(2, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+    case 3:
+        multiply(3, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+#if TILE == 8
+    case 4:
+        multiply(4, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+    case 5:
+        multiply(5, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+    case 6:
+        multiply(6, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+    case 7:
+        multiply(7, x, x_stride, w, depth, start, from_y, y, y_stride);
+        break;
+#endif
+    default:
+        multiply(TILE, x, x_stride, w, depth, start, from_y, y, y_stride);
+    }
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* One panel that is whole: partial sums wait in y while the other rows use the block of weights. */
+static void whole_panel(const struct dtr_vector_linear *l, const float *w, const float *bias,
+                        float *y) {
+    uint32_t k = 0;
+    do {
+        const uint32_t depth = smaller(l->in - k, BLOCK), last = k + depth == l->in;
+        for (uint32_t i = 0; i < l->rows; i += TILE) {
+            const uint32_t rows = smaller(l->rows - i, TILE);
+            multiply_rows(rows, l->x + i * l->x_stride + k, l->x_stride, w + (size_t)k * PANEL,
+                          depth, k ? NULL : bias, k || l->accumulate, y + i * l->y_stride,
+                          l->y_stride);
+            if (last && l->activation != DTR_ACT_NONE)
+                for (uint32_t r = 0; r < rows; r++)
+                    DTR_NAME(activate)(l->activation, PANEL, NULL, y + (i + r) * l->y_stride);
+        }
+        k += depth;
+    } while (k < l->in);
+}
+
+/* The last panel, of which only `columns` are there. */
+static void part_panel(const struct dtr_vector_linear *l, const float *w, const float *bias,
+                       uint32_t columns, float *y) {
+    _Alignas(64) float tile[TILE][PANEL];
+    for (uint32_t i = 0; i < l->rows; i += TILE) {
+        const uint32_t rows = smaller(l->rows - i, TILE);
+        multiply_rows(rows, l->x + i * l->x_stride, l->x_stride, w, l->in, bias, 0, tile[0], PANEL);
+        for (uint32_t r = 0; r < rows; r++) {
+            float *row = y + (i + r) * l->y_stride;
+            DTR_NAME(activate)(l->activation, PANEL, NULL, tile[r]);
+            for (uint32_t c = 0; c < columns; c++)
+                row[c] = l->accumulate ? row[c] + tile[r][c] : tile[r][c];
+        }
+    }
+}
+
+void DTR_NAME(linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end) {
+    for (uint32_t column = first; column < end; column += PANEL) {
+        const float *w = linear->packed + (size_t)column * linear->in;
+        const float *bias = linear->bias + column;
+        float *y = linear->y + column;
+        if (linear->out - column >= PANEL)
+            whole_panel(linear, w, bias, y);
+        else
+            part_panel(linear, w, bias, linear->out - column, y);
+    }
+}
