@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 
+extern const struct dtr_command dtr_command_check;
 extern const struct dtr_command dtr_command_plugins;
 extern const struct dtr_command dtr_command_tokenize;
 

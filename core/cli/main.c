@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 
 static const struct dtr_command *const commands[] = {
+    &dtr_command_check,
     &dtr_command_plugins,
     &dtr_command_tokenize,
 };

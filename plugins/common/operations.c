@@ -4,7 +4,7 @@
 #define ALIGNMENT 64u
 
 void dtr_common_open(struct dtr_common *common, const struct dtr_host *host, uint32_t threads) {
-    *common = (struct dtr_common){.host = host, .vector = dtr_vector_best(), .threads = threads};
+    *common = (struct dtr_common){.host = host, .vector = dtr_vector_list()[0], .threads = threads};
 }
 
 void dtr_common_close(struct dtr_common *common) {

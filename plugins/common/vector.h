@@ -50,7 +50,7 @@ struct dtr_vector {
                    float *scratch);
 };
 
-/* The best that runs on this machine. */
-const struct dtr_vector *dtr_vector_best(void);
+/* Those that run on this machine, the best first; ends at NULL. */
+const struct dtr_vector *const *dtr_vector_list(void);
 
 #endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.c -- `detransformer check PLUGIN.so`: the conformance suite of the plugin's kind.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "check/kernel.h"
+#include "cli/commands.h"
+#include "config/experiment.h"
+#include "config/params.h"
+#include "plugin/load.h"
+
+/* What each kind is checked by, and what a wrapper of that kind is opened over. */
+static const struct {
+    enum dtr_kind kind;
+    const char *lower;
+    int (*run)(const struct dtr_chain *chain, const struct dtr_log *log, struct dtr_check *check,
+               struct dtr_error *error);
+} suites[] = {
+    {DTR_KERNEL, "reference", dtr_check_kernel},
+};
+
+enum { SUITES = sizeof suites / sizeof suites[0] };
+
+static const struct dtr_option options[] = {
+    {"set", "KEY=VALUE", "gives the plugin's parameter KEY that value", true},
+    {NULL, NULL, NULL, false},
+};
+
+/* Adds a plugin below the others, its parameters at their defaults. */
+static int add(struct dtr_chain *chain, const struct dtr_plugin *plugin, struct dtr_error *error) {
+    void *params = NULL;
+    const int status = dtr_params_defaults(plugin, &params, error);
+    if (status)
+        return status;
+    chain->plugin[chain->count] = plugin;
+    chain->params[chain->count++] = params;
+    return DTR_OK;
+}
+
+static void free_chain(struct dtr_chain *chain) {
+    while (chain->count-- > 0)
+        dtr_params_free(chain->plugin[chain->count],
+                        (void *)(uintptr_t)chain->params[chain->count]);
+}
+
+/* One `--set KEY=VALUE` for the outermost plugin. */
+static int set(const struct dtr_chain *chain, const char *setting, struct dtr_error *error) {
+    char key[64];
+    const char *equals = strchr(setting, '=');
+    if (!equals || (size_t)(equals - setting) >= sizeof key)
+        return dtr_fail(error, DTR_E_CONFIG, "--set %s: should be KEY=VALUE", setting);
+    memcpy(key, setting, (size_t)(equals - setting));
+    key[equals - setting] = '\0';
+    const struct dtr_plugin *plugin = chain->plugin[0];
+    const struct dtr_param *row = dtr_table_find(dtr_plugin_table(plugin), key, NULL);
+    if (!row)
+        return dtr_fail(error, DTR_E_CONFIG, "--set %s: the plugin '%s' has no parameter '%s'",
+                        setting, plugin->name, key);
+    const int status =
+        dtr_value_parse(row, equals + 1, NULL, (void *)(uintptr_t)chain->params[0], error);
+    dtr_error_prefix(error, "--set %s", setting);
+    return status;
+}
+
+static int build_chain(struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
+                       const char *lower, const struct dtr_arguments *arguments,
+                       struct dtr_chain *chain, struct dtr_error *error) {
+    int status = add(chain, plugin, error);
+    for (size_t i = 0; !status && i < arguments->all_count; i += 2)
+        status = set(chain, arguments->all[i + 1], error);
+    if (status || !(plugin->caps & DTR_CAP_WRAPS))
+        return status;
+    status = dtr_plugins_get(plugins, plugin->kind, lower, &plugin, error);
+    return status ? status : add(chain, plugin, error);
+}
+
+static int check_plugin(struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
+                        const struct dtr_arguments *arguments, const struct dtr_log *log,
+                        struct dtr_check *check, struct dtr_error *error) {
+    size_t suite = 0;
+    while (suite < SUITES && suites[suite].kind != (enum dtr_kind)plugin->kind)
+        suite++;
+    if (suite == SUITES)
+        return dtr_fail(error, DTR_E_CONFIG, "there is no conformance suite for a %s",
+                        dtr_kind_name(plugin->kind));
+    struct dtr_chain chain = {.count = 0};
+    int status = build_chain(plugins, plugin, suites[suite].lower, arguments, &chain, error);
+    if (!status)
+        status = suites[suite].run(&chain, log, check, error);
+    free_chain(&chain);
+    if (!status)
+        dtr_check_end(check);
+    return status;
+}
+
+static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
+    struct dtr_error error = {0};
+    struct dtr_plugins *plugins;
+    const struct dtr_plugin *plugin;
+    struct dtr_check check = {.out = stdout};
+    if (dtr_cli_plugins(cli, &plugins, &error))
+        return dtr_cli_fail(&error);
+    const char *name = arguments->operands[0];
+    int status = strchr(name, '/') || strchr(name, '.')
+                     ? dtr_plugins_load_file(plugins, name, &plugin, &error)
+                     : dtr_plugins_find(plugins, name, &plugin, &error);
+    if (!status)
+        status = check_plugin(plugins, plugin, arguments, &cli->log, &check, &error);
+    dtr_plugins_free(plugins);
+    if (status)
+        return dtr_cli_fail(&error);
+    return check.failed ? DTR_EXIT_FAILED : DTR_EXIT_DONE;
+}
+
+const struct dtr_command dtr_command_check = {
+    .name = "check",
+    .summary = "put a plugin through the conformance suite of its kind",
+    .operands = "PLUGIN.so|NAME",
+    .operands_min = 1,
+    .operands_max = 1,
+    .options = options,
+    .help = "A kernel's results are compared with double precision, in every type and shape that\n"
+            "it supports.  A plugin that wraps another is opened over `reference`.  The output is\n"
+            "TAP, a line a case.",
+    .run = run,
+};
