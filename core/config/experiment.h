@@ -25,11 +25,19 @@ struct dtr_model_overrides {
 
 /* One device's settings: [device] under [device.N]. */
 struct dtr_device_settings {
-    uint32_t threads;          /* resolved: at least one */
-    uint64_t memory;           /* bytes, 0: not limited  */
+    uint32_t threads; /* resolved: at least one */
+    uint64_t memory;  /* bytes, 0: not limited  */
     double share;
     bool has_divisions;        /* placed by hand */
     struct dtr_list divisions; /* words, checked to be numbers */
+    int32_t dtype;             /* enum dtr_dtype: [kernel] dtype, or this device's own */
+};
+
+/* One key of [sweep] or [series.NAME]; its values are checked, paths absolute. */
+struct dtr_grid {
+    const char *series; /* NULL: [sweep] */
+    const char *key;    /* dotted, as --set takes it; NULL: a series that lays nothing over */
+    struct dtr_list values;
 };
 
 struct dtr_plugins; /* plugin/registry.h */
@@ -41,7 +49,7 @@ struct dtr_experiment {
     const char *folder; /* absolute, of the file */
 
     const char *name;
-    uint64_t requests; /* 0: one pass over the input */
+    uint64_t requests; /* 0: one pass over the file */
     uint64_t warmup;
     uint64_t seed;
     const char *results; /* absolute */
@@ -58,14 +66,14 @@ struct dtr_experiment {
     uint32_t sequence_length, batch;
 
     uint32_t devices;
-    const char *launch;        /* local, remote, or a transport's name */
-    struct dtr_list addresses; /* of the workers */
-    const char *key_file;      /* absolute, or NULL */
+    const char *launch;                 /* local, remote, or a transport's name */
+    struct dtr_list addresses;          /* of the workers */
+    const char *key_file;               /* absolute, or NULL */
     struct dtr_device_settings *device; /* [devices] */
 
-    int32_t dtype; /* enum dtr_dtype, [kernel] dtype */
-    int32_t wire;  /* enum dtr_dtype, [transport] wire */
-    int32_t objective; /* [planner] objective: 0 latency, 1 throughput, 2 memory */
+    int32_t dtype;                   /* enum dtr_dtype, [kernel] dtype */
+    int32_t wire;                    /* enum dtr_dtype, [transport] wire */
+    int32_t objective;               /* [planner] objective: 0 latency, 1 throughput, 2 memory */
     const char *transport, *planner; /* outermost plugin names; the kernel's may differ by device */
 
     struct dtr_experiment_store *store;
@@ -98,6 +106,9 @@ char *dtr_experiment_print(const struct dtr_experiment *experiment);
  * later that a value cannot be; static or the experiment's. */
 const char *dtr_experiment_origin(const struct dtr_experiment *experiment, const char *section,
                                   const char *key);
+
+/* [sweep] and the series, in the order of the file; NULL from the end on. */
+const struct dtr_grid *dtr_experiment_grid(const struct dtr_experiment *experiment, size_t index);
 
 /* A chain of plugins of one kind for one device: the named one, and below it those that it wraps
  * ([transport.emulated] over = shm), outermost first.  `params` are parameter blocks as the plugins

@@ -20,8 +20,7 @@ struct dtr_table dtr_plugin_table(const struct dtr_plugin *plugin) {
 const struct dtr_param *dtr_table_row(struct dtr_table table, size_t index) {
     if (!table.rows)
         return NULL;
-    const struct dtr_param *row =
-        (const void *)((const char *)table.rows + index * table.stride);
+    const struct dtr_param *row = (const void *)((const char *)table.rows + index * table.stride);
     return row->key ? row : NULL;
 }
 
@@ -80,15 +79,9 @@ static const struct {
     const char *name;
     double bytes;
 } size_units[] = {
-    {"B", 1},
-    {"kB", 1e3},
-    {"MB", 1e6},
-    {"GB", 1e9},
-    {"TB", 1e12},
-    {"KiB", 1024},
-    {"MiB", 1048576},
-    {"GiB", 1073741824},
-    {"TiB", 1099511627776},
+    {"B", 1},         {"kB", 1e3},         {"MB", 1e6},
+    {"GB", 1e9},      {"TB", 1e12},        {"KiB", 1024},
+    {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776},
 };
 #define SIZE_UNITS (sizeof size_units / sizeof size_units[0])
 
@@ -173,8 +166,7 @@ static int parse_number(const struct dtr_param *row, const char *text, void *at,
         return status;
     if ((bounds.has_low && less(row->type, number, bounds.low)) ||
         (bounds.has_high && less(row->type, bounds.high, number)))
-        return dtr_fail(error, DTR_E_CONFIG, "%s is out of range; allowed is %s", text,
-                        row->range);
+        return dtr_fail(error, DTR_E_CONFIG, "%s is out of range; allowed is %s", text, row->range);
     memcpy(at, &number, sizeof number);
     return DTR_OK;
 }
@@ -327,8 +319,8 @@ static char *format_list(const struct dtr_list *list) {
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-int dtr_value_parse(const struct dtr_param *row, const char *text, const char *folder,
-                    void *values, struct dtr_error *error) {
+int dtr_value_parse(const struct dtr_param *row, const char *text, const char *folder, void *values,
+                    struct dtr_error *error) {
     void *at = (char *)values + row->offset;
     switch ((enum dtr_param_type)row->type) {
     case DTR_INT:
@@ -374,7 +366,7 @@ char *dtr_value_format(const struct dtr_param *row, const void *values) {
 }
 
 const char *dtr_param_type_name(const struct dtr_param *row) {
-    static const char *const names[] = {"int", "real", "bool", "enum",
+    static const char *const names[] = {"int",  "real", "bool", "enum",
                                         "size", "text", "path", "list"};
     return row->type < sizeof names / sizeof names[0] ? names[row->type] : "unknown";
 }

@@ -43,8 +43,8 @@ void dtr_values_free(struct dtr_table table, void *values);
 /* Stores what `text` says in the struct; on failure the value stays as it was and `error` says
  * what is wrong with the text, without naming the key.  `folder`: relative paths are made absolute
  * against it; NULL: they are left alone. */
-int dtr_value_parse(const struct dtr_param *row, const char *text, const char *folder,
-                    void *values, struct dtr_error *error);
+int dtr_value_parse(const struct dtr_param *row, const char *text, const char *folder, void *values,
+                    struct dtr_error *error);
 
 /* The value as text that dtr_value_parse() reads back to the same value; the caller frees.  NULL:
  * out of memory. */
