@@ -40,7 +40,8 @@ static int print_lines(const struct dtr_tokenizer *tokenizer, FILE *input,
             dtr_error_prefix(error, "standard input:%zu", number);
     }
     if (!status && !feof(input))
-        status = dtr_fail(error, DTR_E_SYSTEM, "cannot read standard input: %s", strerror(errno));
+        status =
+            dtr_fail(error, DTR_E_SYSTEM, "standard input: cannot be read: %s", strerror(errno));
     free(line);
     dtr_tokens_free(&tokens);
     return status;

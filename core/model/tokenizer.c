@@ -28,7 +28,7 @@ static int need(const struct dtr_tokenizer *tokenizer, const char *path, const c
                 uint32_t *id_p, struct dtr_error *error) {
     int64_t id = dtr_tokenizer_id(tokenizer, token);
     if (id < 0)
-        return dtr_fail(error, DTR_E_CONFIG, "%s is no BERT vocabulary: it has no line %s", path,
+        return dtr_fail(error, DTR_E_CONFIG, "%s: not a BERT vocabulary, it has no line %s", path,
                         token);
     *id_p = (uint32_t)id;
     return DTR_OK;

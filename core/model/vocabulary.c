@@ -78,7 +78,7 @@ static int read_all(int fd, const char *path, char **text_p, size_t *size_p,
         if (got < 0 || size + (size_t)got > FILE_LIMIT) {
             const char *why = got < 0 ? strerror(errno) : "too large for a vocabulary";
             free(text);
-            return dtr_fail(error, DTR_E_CONFIG, "cannot read %s: %s", path, why);
+            return dtr_fail(error, DTR_E_CONFIG, "%s: cannot be read: %s", path, why);
         }
         if (got == 0)
             break;
@@ -93,7 +93,7 @@ static int read_all(int fd, const char *path, char **text_p, size_t *size_p,
 static int read_file(const char *path, char **text_p, size_t *size_p, struct dtr_error *error) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return dtr_fail(error, DTR_E_CONFIG, "cannot open %s: %s", path, strerror(errno));
+        return dtr_fail(error, DTR_E_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
     int status = read_all(fd, path, text_p, size_p, error);
     close(fd);
     return status;

@@ -377,10 +377,10 @@ static void refused_vocabularies(void **state) {
     struct dtr_tokenizer *tokenizer = NULL;
     struct dtr_error error = {.status = DTR_OK};
     assert_int_equal(dtr_tokenizer_open("no/such", false, &tokenizer, &error), DTR_E_CONFIG);
-    assert_string_equal(error.text, "cannot open no/such: No such file or directory");
+    assert_string_equal(error.text, "no/such: cannot be opened: No such file or directory");
     error = (struct dtr_error){.status = DTR_OK};
     assert_int_equal(dtr_tokenizer_open("/", false, &tokenizer, &error), DTR_E_CONFIG);
-    assert_string_equal(error.text, "cannot read /: Is a directory");
+    assert_string_equal(error.text, "/: cannot be read: Is a directory");
 }
 
 /* --- published cases ------------------------------------------------------------------------ */
