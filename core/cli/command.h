@@ -21,6 +21,8 @@ struct dtr_cli {
     const char *command;
     const char *plugin_path; /* --plugin-path, or NULL */
     struct dtr_log log;      /* --log */
+    int argc; /* the whole command line */
+    char *const *argv;
 };
 
 /* One option of a sub-command, `--name` or `--name VALUE`. */

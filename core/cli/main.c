@@ -188,6 +188,8 @@ static int run_command(const struct dtr_command *command, int argc, char **argv)
     struct dtr_cli cli = {
         .command = command->name,
         .log = {.level = DTR_LOG_WARN, .fd = 2},
+        .argc = argc,
+        .argv = argv - 2,
     };
     int status = sort_arguments(command, argv, &cli, &sorted);
     sorted.arguments.operands = sorted.operands;

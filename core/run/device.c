@@ -55,7 +55,7 @@ int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins 
         .log = log,
         .device = index,
         .options = *options,
-        .tokens_max = experiment->batch * experiment->sequence_length,
+        .tokens_max = options->sequences_max * options->length_max,
         .cache = calloc(CACHE, sizeof *device->cache),
     };
     const struct dtr_model_source source = dtr_experiment_model(experiment);
@@ -209,18 +209,18 @@ static int load_strategies(struct dtr_device *device, struct dtr_plan *plan,
 
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
                     struct dtr_error *error) {
-    const struct dtr_experiment *experiment = device->experiment;
+    const struct dtr_session_options *options = &device->options;
     int status = DTR_E_MEMORY;
     struct dtr_plan *copy = dtr_plan_copy(plan, error);
     struct dtr_plan *kept = dtr_plan_copy(plan, error);
-    uint32_t *lengths = malloc(experiment->batch * sizeof *lengths);
+    uint32_t *lengths = malloc(options->sequences_max * sizeof *lengths);
     if (!copy || !kept || !lengths) {
         dtr_fail_memory(error);
         goto out_free;
     }
-    for (uint32_t i = 0; i < experiment->batch; i++)
-        lengths[i] = experiment->sequence_length;
-    const struct dtr_request largest = {.sequences = experiment->batch, .lengths = lengths};
+    for (uint32_t i = 0; i < options->sequences_max; i++)
+        lengths[i] = options->length_max;
+    const struct dtr_request largest = {.sequences = options->sequences_max, .lengths = lengths};
     status = load_strategies(device, copy, &largest, error);
     if (status)
         goto out_free;

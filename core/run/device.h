@@ -25,6 +25,8 @@ struct dtr_session_options {
     bool all_rows;    /* every row of the last layer is wanted, whatever the task needs */
     bool keep_layers; /* the leader collects every layer's output */
     bool trace;       /* workers send the times of their steps */
+    /* The largest request: that many sequences of that many tokens each. */
+    uint32_t sequences_max, length_max;
 };
 
 struct dtr_device {

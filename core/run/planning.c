@@ -64,6 +64,7 @@ static int describe_devices(const struct dtr_experiment *experiment,
 }
 
 static int problem_describe(const struct dtr_experiment *experiment,
+                            const struct dtr_session_options *options,
                             const struct dtr_model *model, struct problem *problem,
                             struct dtr_error *error) {
     const uint32_t devices = experiment->devices, strategies = dtr_strategy_count();
@@ -71,18 +72,18 @@ static int problem_describe(const struct dtr_experiment *experiment,
         .devices = calloc(devices, sizeof *problem->devices),
         .strategies = calloc(strategies, sizeof *problem->strategies),
         .divisions = calloc((size_t)devices * model->shape.divisions + 1, 1),
-        .lengths = malloc(experiment->batch * sizeof *problem->lengths),
+        .lengths = malloc(options->sequences_max * sizeof *problem->lengths),
     };
     if (!problem->devices || !problem->strategies || !problem->divisions || !problem->lengths)
         return dtr_fail_memory(error);
     dtr_strategy_infos(&model->shape, problem->strategies);
-    for (uint32_t i = 0; i < experiment->batch; i++)
-        problem->lengths[i] = experiment->sequence_length;
+    for (uint32_t i = 0; i < options->sequences_max; i++)
+        problem->lengths[i] = options->length_max;
     problem->request = (struct dtr_request_shape){
         .size = sizeof problem->request,
-        .sequences = experiment->batch,
+        .sequences = options->sequences_max,
         .lengths = problem->lengths,
-        .tokens = experiment->batch * experiment->sequence_length,
+        .tokens = options->sequences_max * options->length_max,
     };
     problem->problem = (struct dtr_problem){
         .size = sizeof problem->problem,
@@ -119,13 +120,13 @@ static int ask_planner(const struct dtr_experiment *experiment, const struct dtr
     return status;
 }
 
-int dtr_session_plan(const struct dtr_experiment *experiment, const struct dtr_model *model,
-                     struct dtr_plugins *plugins, const struct dtr_log *log,
-                     struct dtr_plan **plan_p, struct dtr_error *error) {
+int dtr_session_plan(const struct dtr_experiment *experiment,
+                     const struct dtr_session_options *options, const struct dtr_model *model,
+                     const struct dtr_log *log, struct dtr_plan **plan_p,
+                     struct dtr_error *error) {
     struct problem problem;
     struct dtr_plan *plan = NULL;
-    (void)plugins;
-    int status = problem_describe(experiment, model, &problem, error);
+    int status = problem_describe(experiment, options, model, &problem, error);
     if (status)
         goto out_free;
     plan = dtr_plan_create(&model->shape, experiment->devices, dtr_strategy_count(), error);

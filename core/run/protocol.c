@@ -44,6 +44,8 @@ void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup) {
     dtr_write_u32(writer, setup->options.all_rows);
     dtr_write_u32(writer, setup->options.keep_layers);
     dtr_write_u32(writer, setup->options.trace);
+    dtr_write_u32(writer, setup->options.sequences_max);
+    dtr_write_u32(writer, setup->options.length_max);
     dtr_write_u32(writer, setup->log_level);
     dtr_write_text(writer, setup->experiment);
 }
@@ -53,9 +55,15 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
     setup->options.all_rows = dtr_read_u32(reader);
     setup->options.keep_layers = dtr_read_u32(reader);
     setup->options.trace = dtr_read_u32(reader);
+    setup->options.sequences_max = dtr_read_u32(reader);
+    setup->options.length_max = dtr_read_u32(reader);
     setup->log_level = dtr_read_u32(reader);
     setup->experiment = dtr_read_text(reader);
-    return dtr_reader_done(reader) ? DTR_OK : malformed(error, "experiment");
+    const uint64_t tokens =
+        (uint64_t)setup->options.sequences_max * setup->options.length_max;
+    return dtr_reader_done(reader) && tokens && tokens <= UINT32_MAX / 2
+               ? DTR_OK
+               : malformed(error, "experiment");
 }
 
 void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *address) {

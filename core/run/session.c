@@ -319,20 +319,6 @@ static int allocate(struct dtr_session *session) {
     return DTR_OK;
 }
 
-static int check_model(const struct dtr_experiment *experiment, const struct dtr_model *model,
-                       struct dtr_error *error) {
-    if (experiment->input != DTR_INPUT_HIDDEN && experiment->sequence_length > model->positions)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: [input] sequence_length %u is more than the model's %u positions",
-                        dtr_experiment_origin(experiment, "input", "sequence_length"),
-                        experiment->sequence_length, model->positions);
-    if (experiment->task == DTR_TASK_CLASSIFY && !model->has_pooler)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: [model] task classify needs a pooler, which the model lacks",
-                        dtr_experiment_origin(experiment, "model", "task"));
-    return DTR_OK;
-}
-
 static int start(struct dtr_session *session, struct dtr_plugins *plugins,
                  const char *plugin_path, const struct dtr_session_options *options,
                  const struct dtr_session_progress *progress, struct dtr_error *error) {
@@ -340,9 +326,7 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
     int status = dtr_device_open(experiment, plugins, 0, options, session->log,
                                  &session->device, error);
     if (!status)
-        status = check_model(experiment, session->device->model, error);
-    if (!status)
-        status = dtr_session_plan(experiment, session->device->model, plugins, session->log,
+        status = dtr_session_plan(experiment, options, session->device->model, session->log,
                                   &session->plan, error);
     if (status)
         return status;
@@ -561,6 +545,7 @@ static void respond(struct dtr_session *session, uint64_t latency_ns,
     const struct dtr_schedule *schedule = session->program->schedule;
     *response = (struct dtr_response){
         .latency_ns = latency_ns,
+        .sequences = schedule->sequences,
         .rows = schedule->selected,
         .hidden = result(session, &schedule->hidden),
         .pooled = result(session, &schedule->pooled),

@@ -24,10 +24,11 @@ int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins
                      struct dtr_session **session_p, struct dtr_error *error);
 void dtr_session_close(struct dtr_session *session);
 
-/* The plan for the experiment, without starting anything: what `plan` shows. */
-int dtr_session_plan(const struct dtr_experiment *experiment, const struct dtr_model *model,
-                     struct dtr_plugins *plugins, const struct dtr_log *log,
-                     struct dtr_plan **plan_p, struct dtr_error *error);
+/* The plan for the experiment, without starting anything. */
+int dtr_session_plan(const struct dtr_experiment *experiment,
+                     const struct dtr_session_options *options, const struct dtr_model *model,
+                     const struct dtr_log *log, struct dtr_plan **plan_p,
+                     struct dtr_error *error);
 
 /* What one device did in the last request. */
 struct dtr_device_report {
@@ -41,6 +42,7 @@ struct dtr_device_report {
  * dense; those that the request does not have are NULL. */
 struct dtr_response {
     uint64_t latency_ns;
+    uint32_t sequences;
     uint32_t rows; /* of hidden: the selected, or all tokens */
     const float *hidden, *pooled, *logits;
     uint32_t logits_rows, logits_columns;

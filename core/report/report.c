@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "report/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/strategy.h"
+
+struct dtr_report {
+    const struct dtr_experiment *experiment;
+    struct dtr_session *session;
+    double *samples_ms;
+    size_t count, capacity;
+    struct dtr_device_report *devices; /* the last request's, with the sums of lateness */
+    cJSON *outputs;                    /* of every request, flat */
+};
+
+int dtr_report_create(const struct dtr_experiment *experiment, struct dtr_session *session,
+                      struct dtr_report **report_p, struct dtr_error *error) {
+    struct dtr_report *report = calloc(1, sizeof *report);
+    if (!report)
+        return dtr_fail_memory(error);
+    report->experiment = experiment;
+    report->session = session;
+    report->devices = calloc(experiment->devices, sizeof *report->devices);
+    report->outputs = cJSON_CreateArray();
+    if (!report->devices || !report->outputs) {
+        dtr_report_free(report);
+        return dtr_fail_memory(error);
+    }
+    *report_p = report;
+    return DTR_OK;
+}
+
+void dtr_report_free(struct dtr_report *report) {
+    if (!report)
+        return;
+    cJSON_Delete(report->outputs);
+    free(report->devices);
+    free(report->samples_ms);
+    free(report);
+}
+
+int dtr_report_add(struct dtr_report *report, const struct dtr_response *response,
+                   cJSON *outcome, struct dtr_error *error) {
+    if (report->count == report->capacity) {
+        const size_t capacity = report->capacity ? 2 * report->capacity : 64;
+        double *larger = realloc(report->samples_ms, capacity * sizeof *larger);
+        if (!larger) {
+            cJSON_Delete(outcome);
+            return dtr_fail_memory(error);
+        }
+        report->samples_ms = larger;
+        report->capacity = capacity;
+    }
+    report->samples_ms[report->count++] = (double)response->latency_ns * 1e-6;
+    for (uint32_t i = 0; i < report->experiment->devices; i++) {
+        const struct dtr_device_report before = report->devices[i];
+        report->devices[i] = response->devices[i];
+        report->devices[i].late_ns += before.late_ns;
+        report->devices[i].due_ns += before.due_ns;
+    }
+    while (outcome && cJSON_GetArraySize(outcome))
+        cJSON_AddItemToArray(report->outputs, cJSON_DetachItemFromArray(outcome, 0));
+    cJSON_Delete(outcome);
+    return DTR_OK;
+}
+
+/* More than this fraction late, and an emulated device was not what it says it was. */
+static const double late_most = 0.01;
+
+bool dtr_report_valid(const struct dtr_report *report, char *why, size_t bytes) {
+    for (uint32_t i = 0; i < report->experiment->devices; i++) {
+        const struct dtr_device_report *device = &report->devices[i];
+        const double late = device->due_ns ? (double)device->late_ns / (double)device->due_ns : 0;
+        if (late > late_most) {
+            snprintf(why, bytes, "device %u ran %.1f %% late", i, 100 * late);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- statistics -------------------------------------------------------------------------------- */
+
+struct latency {
+    double median, least, mean, p95;
+};
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool latency_of(const struct dtr_report *report, struct latency *latency) {
+    const size_t count = report->count;
+    double *sorted = count ? malloc(count * sizeof *sorted) : NULL;
+    if (!sorted)
+        return false;
+    double sum = 0;
+    memcpy(sorted, report->samples_ms, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare);
+    for (size_t i = 0; i < count; i++)
+        sum += sorted[i];
+    *latency = (struct latency){
+        .median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2,
+        .least = sorted[0],
+        .mean = sum / (double)count,
+        /* The smallest sample that 95 in 100 are not above. */
+        .p95 = sorted[(count * 95 + 99) / 100 - 1],
+    };
+    free(sorted);
+    return true;
+}
+
+/* --- for people -------------------------------------------------------------------------------- */
+
+static void print_strategies(const struct dtr_plan *plan, FILE *out) {
+    bool same = true;
+    for (uint32_t g = 1; g < plan->groups; g++)
+        same &= plan->strategy[g] == plan->strategy[0];
+    for (uint32_t g = 0; g < (same ? 1 : plan->groups); g++)
+        fprintf(out, "%s%s", g ? " " : "", dtr_strategy_at(plan->strategy[g])->name);
+}
+
+void dtr_report_print(const struct dtr_report *report, FILE *out) {
+    const struct dtr_plan *plan = dtr_session_current_plan(report->session);
+    struct latency latency;
+    char why[100];
+    if (!latency_of(report, &latency))
+        return;
+    fputs("\nstrategy  ", out);
+    print_strategies(plan, out);
+    fprintf(out,
+            "\nlatency   median %.2f ms, min %.2f, mean %.2f, p95 %.2f over %zu requests; "
+            "%.2f requests/s\n\n",
+            latency.median, latency.least, latency.mean, latency.p95, report->count,
+            1000 / latency.mean);
+    fputs("device  kernel      compute ms  communicate ms     sent kB  received kB  "
+          "weights MiB  peak MiB\n",
+          out);
+    for (uint32_t i = 0; i < report->experiment->devices; i++) {
+        const struct dtr_device_report *device = &report->devices[i];
+        fprintf(out, "%6u  %-10s  %10.2f  %14.2f  %10.1f  %11.1f  %11.1f  %8.1f\n", i,
+                dtr_session_kernel(report->session, i), (double)device->times.compute_ns * 1e-6,
+                (double)device->times.communicate_ns * 1e-6, (double)device->bytes_sent * 1e-3,
+                (double)device->bytes_received * 1e-3, (double)device->weight_bytes / 1048576,
+                (double)device->peak_rss_bytes / 1048576);
+    }
+    if (!dtr_report_valid(report, why, sizeof why))
+        fprintf(out, "\nINVALID: %s; give it more cores or a slower device\n", why);
+}
+
+/* --- JSON -------------------------------------------------------------------------------------- */
+
+static cJSON *model_json(const struct dtr_report *report) {
+    const struct dtr_model *model = dtr_session_model(report->session);
+    const struct dtr_model_shape *shape = &model->shape;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "config", report->experiment->model_config);
+    cJSON_AddNumberToObject(json, "layers", shape->layers);
+    cJSON_AddNumberToObject(json, "hidden", shape->hidden);
+    cJSON_AddNumberToObject(json, "heads", shape->heads);
+    cJSON_AddNumberToObject(json, "intermediate", shape->intermediate);
+    cJSON_AddNumberToObject(json, "divisions", shape->divisions);
+    cJSON_AddNumberToObject(json, "groups", shape->groups);
+    cJSON_AddNumberToObject(json, "parameters", (double)model->parameters);
+    return json;
+}
+
+static cJSON *plan_json(const struct dtr_plan *plan) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON *strategies = cJSON_AddArrayToObject(json, "strategy");
+    for (uint32_t g = 0; g < plan->groups; g++)
+        cJSON_AddItemToArray(strategies,
+                             cJSON_CreateString(dtr_strategy_at(plan->strategy[g])->name));
+    cJSON *placement = cJSON_AddArrayToObject(json, "placement");
+    for (uint32_t i = 0; i < plan->devices; i++) {
+        cJSON *device = cJSON_CreateObject();
+        cJSON *divisions = cJSON_AddArrayToObject(device, "divisions");
+        cJSON_AddNumberToObject(device, "share", plan->share[i]);
+        for (uint32_t d = 0; d < plan->divisions; d++)
+            if (dtr_plan_holds(plan, d, i))
+                cJSON_AddItemToArray(divisions, cJSON_CreateNumber(d));
+        cJSON_AddItemToArray(placement, device);
+    }
+    cJSON_AddNumberToObject(json, "tiles", plan->tiles);
+    if (plan->reason[0])
+        cJSON_AddStringToObject(json, "reason", plan->reason);
+    return json;
+}
+
+static void add_latency(const struct dtr_report *report, cJSON *json) {
+    struct latency latency;
+    if (!latency_of(report, &latency)) {
+        cJSON_AddNullToObject(json, "latency_ms");
+        cJSON_AddNullToObject(json, "requests_per_s");
+        return;
+    }
+    cJSON *object = cJSON_AddObjectToObject(json, "latency_ms");
+    cJSON_AddNumberToObject(object, "median", latency.median);
+    cJSON_AddNumberToObject(object, "min", latency.least);
+    cJSON_AddNumberToObject(object, "mean", latency.mean);
+    cJSON_AddNumberToObject(object, "p95", latency.p95);
+    cJSON *samples = cJSON_AddArrayToObject(object, "samples");
+    for (size_t i = 0; i < report->count; i++)
+        cJSON_AddItemToArray(samples, cJSON_CreateNumber(report->samples_ms[i]));
+    cJSON_AddNumberToObject(json, "requests_per_s", 1000 / latency.mean);
+}
+
+static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
+    const struct dtr_device_report *device = &report->devices[index];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "kernel", dtr_session_kernel(report->session, index));
+    cJSON_AddNumberToObject(json, "compute_ms", (double)device->times.compute_ns * 1e-6);
+    cJSON_AddNumberToObject(json, "communicate_ms",
+                            (double)device->times.communicate_ns * 1e-6);
+    cJSON_AddNumberToObject(json, "bytes_sent", (double)device->bytes_sent);
+    cJSON_AddNumberToObject(json, "bytes_received", (double)device->bytes_received);
+    cJSON_AddNumberToObject(json, "weight_bytes", (double)device->weight_bytes);
+    cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)device->peak_rss_bytes);
+    if (device->due_ns)
+        cJSON_AddNumberToObject(json, "late",
+                                (double)device->late_ns / (double)device->due_ns);
+    else
+        cJSON_AddNullToObject(json, "late");
+    return json;
+}
+
+cJSON *dtr_report_json(const struct dtr_report *report) {
+    char why[100];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "experiment", report->experiment->name);
+    cJSON_AddStringToObject(json, "version", PACKAGE_VERSION);
+    cJSON_AddBoolToObject(json, "valid", dtr_report_valid(report, why, sizeof why));
+    cJSON_AddItemToObject(json, "model", model_json(report));
+    cJSON_AddItemToObject(json, "plan", plan_json(dtr_session_current_plan(report->session)));
+    add_latency(report, json);
+    cJSON_AddNullToObject(json, "predicted_ms");
+    cJSON *devices = cJSON_AddArrayToObject(json, "devices");
+    for (uint32_t i = 0; i < report->experiment->devices; i++)
+        cJSON_AddItemToArray(devices, device_json(report, i));
+    cJSON_AddNumberToObject(json, "replans", 0);
+    cJSON_AddItemToObject(json, "outputs", cJSON_Duplicate(report->outputs, true));
+    return json;
+}
