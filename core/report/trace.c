@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/wire.h"
+#include "plan/account.h"
 #include "report/report.h"
 
 /* Collectives that overlap in time go to different rows. */
@@ -62,17 +62,6 @@ static void write_step(struct writer *writer, const struct dtr_device_trace *tra
     fputs("}}", writer->file);
 }
 
-static void count_bytes(const struct dtr_schedule *schedule,
-                        const struct dtr_collective *collective, uint64_t *sent_p,
-                        uint64_t *received_p) {
-    *sent_p = *received_p = 0;
-    for (uint32_t i = 0; i < collective->messages; i++) {
-        const struct dtr_message *message = &schedule->messages[collective->message + i];
-        *(message->kind == DTR_MESSAGE_SEND ? sent_p : received_p) +=
-            dtr_wire_bytes(collective->wire, message->rows, message->values);
-    }
-}
-
 static void write_flight(struct writer *writer, const struct dtr_device_trace *trace,
                          uint32_t index, uint64_t *free_ns) {
     const struct dtr_schedule *schedule = trace->schedule;
@@ -83,7 +72,7 @@ static void write_flight(struct writer *writer, const struct dtr_device_trace *t
     while (row + 1 < ROWS && free_ns[row] > times->begin_ns)
         row++;
     free_ns[row] = times->end_ns;
-    count_bytes(schedule, collective, &sent, &received);
+    dtr_account_collective(schedule, collective, &sent, &received);
     begin_event(writer);
     fprintf(writer->file,
             "{\"ph\":\"X\",\"cat\":\"flight\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,"

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "plan/account.h"
 #include "run/channel.h"
 #include "run/launch.h"
-#include "plan/wire.h"
 #include "run/protocol.h"
 
 static const uint64_t second_ns = UINT64_C(1000000000);
@@ -414,17 +414,12 @@ static void companions_free(void *memory) {
     free(companions);
 }
 
-static void count_bytes(const struct dtr_schedule *schedule, uint64_t *sent_p,
-                        uint64_t *received_p) {
-    *sent_p = *received_p = 0;
-    for (uint32_t i = 0; i < schedule->collectives_count; i++) {
-        const struct dtr_collective *collective = &schedule->collectives[i];
-        for (uint32_t j = 0; j < collective->messages; j++) {
-            const struct dtr_message *message = &schedule->messages[collective->message + j];
-            *(message->kind == DTR_MESSAGE_SEND ? sent_p : received_p) +=
-                dtr_wire_bytes(collective->wire, message->rows, message->values);
-        }
-    }
+static void count_bytes(const struct dtr_session *session, const struct dtr_schedule *schedule,
+                        struct companions *companions) {
+    struct dtr_account account;
+    dtr_account_schedule(schedule, &session->device->model->shape, &account);
+    companions->bytes_sent[schedule->device] = account.bytes_sent;
+    companions->bytes_received[schedule->device] = account.bytes_received;
 }
 
 /* The schedules of the workers, whose digests travel with the request. */
@@ -442,7 +437,7 @@ static int make_companions(const struct dtr_session *session, const struct dtr_r
     }
     companions->bytes_sent = companions->digests + devices;
     companions->bytes_received = companions->bytes_sent + devices;
-    count_bytes(program->schedule, &companions->bytes_sent[0], &companions->bytes_received[0]);
+    count_bytes(session, program->schedule, companions);
     for (uint32_t i = 1; i < devices; i++) {
         struct dtr_schedule **schedule = &companions->schedules[i - 1];
         const int status =
@@ -452,7 +447,7 @@ static int make_companions(const struct dtr_session *session, const struct dtr_r
             return status;
         }
         companions->digests[i] = dtr_schedule_digest(*schedule);
-        count_bytes(*schedule, &companions->bytes_sent[i], &companions->bytes_received[i]);
+        count_bytes(session, *schedule, companions);
     }
     program->companions = companions;
     program->free_companions = companions_free;

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/experiment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/session.h"
+
+static int load(const struct dtr_command *command, const struct dtr_cli *cli,
+                const struct dtr_arguments *arguments, struct dtr_opened *opened,
+                struct dtr_error *error) {
+    struct dtr_setting *settings = calloc(arguments->all_count + 1, sizeof *settings);
+    const char *text = dtr_argument(command, arguments, "text");
+    char *as_setting = NULL;
+    size_t count = 0;
+    int status = settings ? DTR_OK : dtr_fail_memory(error);
+    for (size_t i = 0; i + 1 < arguments->all_count && !status; i += 2)
+        if (strcmp(arguments->all[i], "set") == 0)
+            settings[count++].text = arguments->all[i + 1];
+    if (!status && text && asprintf(&as_setting, "input.text=%s", text) < 0)
+        status = dtr_fail_memory(error);
+    if (as_setting)
+        settings[count++].text = as_setting;
+    if (!status)
+        status = dtr_experiment_load(arguments->operands[0], settings, count, opened->plugins,
+                                     &cli->log, &opened->experiment, error);
+    free(as_setting);
+    free(settings);
+    return status;
+}
+
+int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
+                 const struct dtr_arguments *arguments, struct dtr_opened *opened,
+                 struct dtr_error *error) {
+    *opened = (struct dtr_opened){0};
+    int status = dtr_cli_plugins(cli, &opened->plugins, error);
+    if (!status)
+        status = load(command, cli, arguments, opened, error);
+    if (status)
+        return status;
+    opened->options.keep_layers = dtr_argument(command, arguments, "dump-layers") != NULL;
+    opened->options.all_rows =
+        opened->options.keep_layers || dtr_argument(command, arguments, "dump") != NULL;
+    opened->options.trace = dtr_argument(command, arguments, "trace") != NULL;
+    status = dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input, error);
+    if (!status)
+        dtr_input_largest(opened->input, &opened->options.sequences_max,
+                          &opened->options.length_max);
+    return status;
+}
+
+/* Texts that the task cannot take are found before anything starts. */
+static int check_requests(struct dtr_input *input, struct dtr_error *error) {
+    const uint64_t requests = dtr_input_pass(input);
+    for (uint64_t i = 0; i < requests; i++) {
+        struct dtr_request request;
+        const int status = dtr_input_request(input, i, &request, error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
+int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened,
+                  struct dtr_model **model_p, struct dtr_plan **plan_p,
+                  struct dtr_error *error) {
+    const struct dtr_model_source source = dtr_experiment_model(opened->experiment);
+    struct dtr_model *model;
+    int status = dtr_model_open(&source, &model, error);
+    if (status)
+        return status;
+    status = dtr_input_check(opened->input, model, error);
+    if (!status)
+        status = check_requests(opened->input, error);
+    if (!status)
+        status = dtr_session_plan(opened->experiment, &opened->options, model, &cli->log, plan_p,
+                                  error);
+    if (status)
+        dtr_model_close(model);
+    else
+        *model_p = model;
+    return status;
+}
+
+void dtr_cli_close(struct dtr_opened *opened) {
+    dtr_input_close(opened->input);
+    dtr_experiment_free(opened->experiment);
+    dtr_plugins_free(opened->plugins);
+}
