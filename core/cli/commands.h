@@ -8,7 +8,10 @@
 #include "cli/command.h"
 
 extern const struct dtr_command dtr_command_check;
+extern const struct dtr_command dtr_command_plan;
 extern const struct dtr_command dtr_command_plugins;
 extern const struct dtr_command dtr_command_tokenize;
+extern const struct dtr_command dtr_command_run;
+extern const struct dtr_command dtr_command_worker;
 
 #endif

@@ -13,8 +13,11 @@
 
 static const struct dtr_command *const commands[] = {
     &dtr_command_check,
+    &dtr_command_run,
+    &dtr_command_plan,
     &dtr_command_plugins,
     &dtr_command_tokenize,
+    &dtr_command_worker,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -178,7 +178,7 @@ int dtr_report_dump(const char *path, const struct dtr_model *model,
     const uint32_t layers = response->layers ? model->shape.layers : 0;
     const uint32_t hidden = model->shape.hidden;
     struct dtr_stored_tensor *tensors = calloc((size_t)layers + 3, sizeof *tensors);
-    char(*names)[16] = calloc((size_t)layers + 1, sizeof *names);
+    char(*names)[24] = calloc((size_t)layers + 1, sizeof *names);
     size_t count = 0;
     int status = tensors && names ? DTR_OK : dtr_fail_memory(error);
     if (status)

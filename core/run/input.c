@@ -112,7 +112,7 @@ static int open_text(struct dtr_input *input, struct dtr_error *error) {
         input->lines_count = 1;
         return DTR_OK;
     }
-    size_t length;
+    size_t length = 0;
     status = read_file(experiment->input_value, &input->file, &length, error);
     if (!status)
         status = split_lines(input, input->file, length, error);

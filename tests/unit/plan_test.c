@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/account.h"
 #include "plan/lower.h"
 #include "plan/plan.h"
+#include "plan/simulate.h"
 #include "plan/strategy.h"
 #include "plan/wire.h"
 
@@ -245,6 +247,57 @@ static void test_traffic_of_the_paper(void **state) {
     assert_int_equal(bytes_sent("single", 0), 0);
 }
 
+/* Four devices of 31 GFLOP/s, for which only linear layers and attention count. */
+static double step_s(void *arg, const struct dtr_schedule *schedule,
+                     const struct dtr_step *step) {
+    (void)arg;
+    return (double)dtr_account_flops(schedule, step) / 31e9;
+}
+
+static double simulated_s(const char *name, double mbit, uint32_t tiles) {
+    struct dtr_model_shape model = shape_of(12, 4, 768, 12, 4, false);
+    const struct situation situation = {
+        .model = model, .devices = 4, .share = {1, 1, 1, 1}, .tiles = tiles};
+    struct dtr_plan *plan = place(&situation, (uint32_t)dtr_strategy_find(name));
+    struct dtr_schedule *schedules[4];
+    struct dtr_error error = {0};
+    struct dtr_link link[16];
+    const uint32_t length = 128;
+    for (uint32_t i = 0; i < 16; i++)
+        link[i] = (struct dtr_link){.bytes_per_s = mbit * 1e6 / 8};
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct dtr_lowering lowering = {
+            .model = &model, .plan = plan, .device = i, .sequences = 1, .lengths = &length};
+        assert_int_equal(dtr_lower(&lowering, &schedules[i], &error), DTR_OK);
+    }
+    const struct dtr_cost cost = {.step_s = step_s, .link = link};
+    struct dtr_simulation simulation = {0};
+    assert_int_equal(dtr_simulate((const struct dtr_schedule *const *)schedules, 4, &cost,
+                                  &simulation, &error),
+                     DTR_OK);
+    for (uint32_t i = 0; i < 4; i++)
+        dtr_schedule_free(schedules[i]);
+    dtr_plan_free(plan);
+    return simulation.latency_s;
+}
+
+/* What the block-parallel strategies come to by hand: compute a quarter, and the bytes that the
+ * busiest port carries. */
+static void test_simulated_time(void **state) {
+    (void)state;
+    static const struct {
+        double mbit, of_single;
+    } expected[] = {{125, 0.418}, {250, 0.334}, {500, 0.292}, {1000, 0.271}};
+    const double single_s = simulated_s("single", 125, 1);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        const double ratio = simulated_s("bp+sp", expected[i].mbit, 1) / single_s;
+        assert_true(ratio > expected[i].of_single - 0.002);
+        assert_true(ratio < expected[i].of_single + 0.002);
+        /* Tiles travel while others are computed. */
+        assert_true(simulated_s("bp+sp", expected[i].mbit, 4) / single_s < ratio - 0.015);
+    }
+}
+
 static void test_split_largest_remainder(void **state) {
     (void)state;
     struct dtr_range ranges[4];
@@ -267,7 +320,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_largest_remainder), cmocka_unit_test(test_plain),
         cmocka_unit_test(test_full_width),              cmocka_unit_test(test_split_width),
-        cmocka_unit_test(test_traffic_of_the_paper),
+        cmocka_unit_test(test_traffic_of_the_paper), cmocka_unit_test(test_simulated_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Events in the order of time: a device comes to its next step; a message begins to leave, has
+ * left, has arrived.  The port of a sender serves messages in the order in which they are posted,
+ * that of a receiver in the order in which they begin to come.
+ */
+#include "plan/simulate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/wire.h"
+
+enum event_kind { RESUME, DEPARTS, LEFT, ARRIVED };
+
+struct event {
+    double time_s;
+    uint64_t order; /* of events at the same time, the first first */
+    uint32_t device;
+    uint32_t message; /* of the device's schedule */
+    uint8_t kind;     /* enum event_kind */
+};
+
+struct flight {
+    uint32_t round, unfinished;
+    bool begun, complete;
+};
+
+struct device {
+    const struct dtr_schedule *schedule;
+    double now_s, out_free_s, in_free_s;
+    double compute_s, communicate_s;
+    uint32_t step;
+    int32_t waits_for;       /* a collective, or -1 */
+    double waits_since_s;
+    struct flight *flights;  /* [collectives] */
+    uint8_t *arrived;        /* [messages] */
+    uint32_t *collective_of; /* [messages] */
+    int32_t *by_tag;         /* [tags] collective, or -1 */
+};
+
+struct simulator {
+    const struct dtr_cost *cost;
+    struct device *devices;
+    uint32_t count, tags;
+    struct event *heap;
+    size_t heap_count, heap_capacity;
+    uint64_t order;
+    int status;
+};
+
+/* --- the heap of events ------------------------------------------------------------------------ */
+
+static bool before(const struct event *a, const struct event *b) {
+    return a->time_s < b->time_s || (a->time_s == b->time_s && a->order < b->order);
+}
+
+static void push(struct simulator *s, struct event event) {
+    if (s->heap_count == s->heap_capacity) {
+        const size_t capacity = s->heap_capacity ? 2 * s->heap_capacity : 1024;
+        struct event *larger = realloc(s->heap, capacity * sizeof *larger);
+        if (!larger) {
+            s->status = DTR_E_MEMORY;
+            return;
+        }
+        s->heap = larger;
+        s->heap_capacity = capacity;
+    }
+    event.order = s->order++;
+    size_t at = s->heap_count++;
+    for (; at && before(&event, &s->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        s->heap[at] = s->heap[(at - 1) / 2];
+    s->heap[at] = event;
+}
+
+static struct event pop(struct simulator *s) {
+    const struct event top = s->heap[0], last = s->heap[--s->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= s->heap_count)
+            break;
+        if (child + 1 < s->heap_count && before(&s->heap[child + 1], &s->heap[child]))
+            child++;
+        if (!before(&s->heap[child], &last))
+            break;
+        s->heap[at] = s->heap[child];
+        at = child;
+    }
+    s->heap[at] = last;
+    return top;
+}
+
+/* --- messages ---------------------------------------------------------------------------------- */
+
+/* The receiver's side of a message: the same tag and round, from the sender.  Receives are listed
+ * by how far away the sender is, so the place is nearly always the first one tried. */
+static int64_t find_receive(const struct simulator *s, uint32_t sender,
+                            const struct dtr_message *sent, uint32_t tag) {
+    const struct device *receiver = &s->devices[sent->peer];
+    if (tag >= s->tags || receiver->by_tag[tag] < 0)
+        return -1;
+    const struct dtr_collective *collective =
+        &receiver->schedule->collectives[receiver->by_tag[tag]];
+    const uint32_t distance = (sent->peer + s->count - sender) % s->count;
+    const uint32_t guess = collective->messages / 2 + distance - 1;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const uint32_t at = (guess + i) % collective->messages;
+        const struct dtr_message *message =
+            &receiver->schedule->messages[collective->message + at];
+        if (message->peer == sender && message->round == sent->round &&
+            message->kind != DTR_MESSAGE_SEND)
+            return collective->message + at;
+    }
+    return -1;
+}
+
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
+static double port_s(const struct simulator *s, uint32_t sender,
+                     const struct dtr_message *message, uint8_t wire) {
+    const struct dtr_link *link = &s->cost->link[(size_t)sender * s->count + message->peer];
+    return (double)dtr_wire_bytes(wire, message->rows, message->values) / link->bytes_per_s;
+}
+
+static const struct dtr_collective *collective_of(const struct device *device,
+                                                  uint32_t message) {
+    return &device->schedule->collectives[device->collective_of[message]];
+}
+
+static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
+    struct device *from = &s->devices[sender];
+    const struct dtr_message *message = &from->schedule->messages[index];
+    const double leaves_s = larger(now_s, from->out_free_s);
+    from->out_free_s =
+        leaves_s + port_s(s, sender, message, collective_of(from, index)->wire);
+    push(s, (struct event){
+                .time_s = leaves_s, .device = sender, .message = index, .kind = DEPARTS});
+    push(s, (struct event){
+                .time_s = from->out_free_s, .device = sender, .message = index, .kind = LEFT});
+}
+
+static void depart(struct simulator *s, const struct event *event) {
+    const struct device *from = &s->devices[event->device];
+    const struct dtr_message *message = &from->schedule->messages[event->message];
+    const struct dtr_collective *collective = collective_of(from, event->message);
+    const int64_t receive = find_receive(s, event->device, message, collective->tag);
+    if (receive < 0) {
+        s->status = DTR_E_PLUGIN;
+        return;
+    }
+    struct device *to = &s->devices[message->peer];
+    const struct dtr_link *link =
+        &s->cost->link[(size_t)event->device * s->count + message->peer];
+    const double enters_s = larger(event->time_s + link->latency_s, to->in_free_s);
+    to->in_free_s = enters_s + port_s(s, event->device, message, collective->wire);
+    push(s, (struct event){.time_s = to->in_free_s,
+                           .device = message->peer,
+                           .message = (uint32_t)receive,
+                           .kind = ARRIVED});
+}
+
+/* --- collectives ------------------------------------------------------------------------------- */
+
+static void complete(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
+    struct device *device = &s->devices[index];
+    device->flights[collective].complete = true;
+    if (device->waits_for != (int32_t)collective)
+        return;
+    device->waits_for = -1;
+    device->communicate_s += now_s - device->waits_since_s;
+    device->now_s = now_s;
+    push(s, (struct event){.time_s = now_s, .device = index, .kind = RESUME});
+}
+
+/* Begins rounds until one has something to wait for. */
+static void begin_round(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
+    struct device *device = &s->devices[index];
+    const struct dtr_schedule *schedule = device->schedule;
+    const struct dtr_collective *c = &schedule->collectives[collective];
+    struct flight *flight = &device->flights[collective];
+    for (; flight->round < c->rounds && !s->status; flight->round++) {
+        for (uint32_t i = c->message; i < c->message + c->messages; i++) {
+            const struct dtr_message *message = &schedule->messages[i];
+            if (message->round != flight->round)
+                continue;
+            if (message->kind == DTR_MESSAGE_SEND) {
+                flight->unfinished++;
+                post(s, index, i, now_s);
+            } else if (!device->arrived[i]) {
+                flight->unfinished++;
+            }
+        }
+        if (flight->unfinished)
+            return;
+    }
+    complete(s, index, collective, now_s);
+}
+
+static void finish_message(struct simulator *s, const struct event *event) {
+    struct device *device = &s->devices[event->device];
+    const uint32_t collective = device->collective_of[event->message];
+    const struct dtr_message *message = &device->schedule->messages[event->message];
+    struct flight *flight = &device->flights[collective];
+    device->arrived[event->message] = 1;
+    /* It may come before the device has begun to wait for it. */
+    if (!flight->begun || flight->round != message->round || --flight->unfinished)
+        return;
+    flight->round++;
+    begin_round(s, event->device, collective, event->time_s);
+}
+
+/* --- devices ----------------------------------------------------------------------------------- */
+
+static void begin_collective(struct simulator *s, uint32_t index, uint32_t collective) {
+    struct device *device = &s->devices[index];
+    device->flights[collective].begun = true;
+    begin_round(s, index, collective, device->now_s);
+}
+
+/* Runs a device from the time of its event until it has to let others come first. */
+static void resume(struct simulator *s, uint32_t index) {
+    struct device *device = &s->devices[index];
+    const struct dtr_schedule *schedule = device->schedule;
+    while (device->step < schedule->steps_count && !s->status) {
+        const struct dtr_step *step = &schedule->steps[device->step++];
+        if (step->kind == DTR_STEP_START) {
+            device->now_s += s->cost->start_s;
+            device->communicate_s += s->cost->start_s;
+            begin_collective(s, index, (uint32_t)step->collective);
+        } else if (step->kind == DTR_STEP_WAIT) {
+            if (device->flights[step->collective].complete)
+                continue;
+            device->waits_for = step->collective;
+            device->waits_since_s = device->now_s;
+            return;
+        } else {
+            const double takes_s = s->cost->step_s(s->cost->arg, schedule, step);
+            device->compute_s += takes_s;
+            device->now_s += takes_s;
+            /* What others do meanwhile must be known before the next message is posted. */
+            push(s, (struct event){.time_s = device->now_s, .device = index, .kind = RESUME});
+            return;
+        }
+    }
+}
+
+/* --- set-up ------------------------------------------------------------------------------------ */
+
+static int prepare_device(struct simulator *s, struct device *device,
+                          const struct dtr_schedule *schedule) {
+    *device = (struct device){.schedule = schedule, .waits_for = -1};
+    device->flights = calloc((size_t)schedule->collectives_count + 1, sizeof *device->flights);
+    device->arrived = calloc((size_t)schedule->messages_count + 1, 1);
+    device->collective_of =
+        calloc((size_t)schedule->messages_count + 1, sizeof *device->collective_of);
+    device->by_tag = malloc(((size_t)s->tags + 1) * sizeof *device->by_tag);
+    if (!device->flights || !device->arrived || !device->collective_of || !device->by_tag)
+        return DTR_E_MEMORY;
+    memset(device->by_tag, 0xff, s->tags * sizeof *device->by_tag);
+    for (uint32_t i = 0; i < schedule->collectives_count; i++) {
+        const struct dtr_collective *collective = &schedule->collectives[i];
+        device->by_tag[collective->tag] = (int32_t)i;
+        for (uint32_t j = 0; j < collective->messages; j++)
+            device->collective_of[collective->message + j] = i;
+    }
+    return DTR_OK;
+}
+
+static void count_tags(struct simulator *s, const struct dtr_schedule *schedule) {
+    for (uint32_t i = 0; i < schedule->collectives_count; i++)
+        if (schedule->collectives[i].tag >= s->tags)
+            s->tags = schedule->collectives[i].tag + 1;
+}
+
+static void report(const struct simulator *s, struct dtr_simulation *simulation) {
+    simulation->latency_s = s->devices[0].now_s;
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (simulation->compute_s)
+            simulation->compute_s[i] = s->devices[i].compute_s;
+        if (simulation->communicate_s)
+            simulation->communicate_s[i] = s->devices[i].communicate_s;
+    }
+}
+
+static bool all_done(const struct simulator *s) {
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->devices[i].step < s->devices[i].schedule->steps_count ||
+            s->devices[i].waits_for >= 0)
+            return false;
+    return true;
+}
+
+int dtr_simulate(const struct dtr_schedule *const *schedules, uint32_t devices,
+                 const struct dtr_cost *cost, struct dtr_simulation *simulation,
+                 struct dtr_error *error) {
+    struct simulator s = {.cost = cost, .count = devices};
+    s.devices = calloc(devices, sizeof *s.devices);
+    if (!s.devices)
+        return dtr_fail_memory(error);
+    for (uint32_t i = 0; i < devices; i++)
+        count_tags(&s, schedules[i]);
+    for (uint32_t i = 0; i < devices && !s.status; i++) {
+        s.status = prepare_device(&s, &s.devices[i], schedules[i]);
+        push(&s, (struct event){.device = i, .kind = RESUME});
+    }
+    while (s.heap_count && !s.status) {
+        const struct event event = pop(&s);
+        if (event.kind == RESUME)
+            resume(&s, event.device);
+        else if (event.kind == DEPARTS)
+            depart(&s, &event);
+        else
+            finish_message(&s, &event);
+    }
+    if (!s.status && !all_done(&s))
+        s.status = DTR_E_PLUGIN;
+    if (!s.status)
+        report(&s, simulation);
+    for (uint32_t i = 0; i < devices; i++) {
+        free(s.devices[i].flights);
+        free(s.devices[i].arrived);
+        free(s.devices[i].collective_of);
+        free(s.devices[i].by_tag);
+    }
+    free(s.devices);
+    free(s.heap);
+    if (s.status == DTR_E_PLUGIN)
+        return dtr_fail(error, s.status, "the devices' schedules do not fit together");
+    return s.status ? dtr_fail_memory(error) : DTR_OK;
+}

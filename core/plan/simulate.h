@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * simulate.h -- the simulator: runs the schedules of all devices on a virtual clock.  Steps take
+ * what a cost model says; messages queue at the ports they leave by and enter through.
+ */
+#ifndef DTR_PLAN_SIMULATE_H
+#define DTR_PLAN_SIMULATE_H
+
+#include <detransformer/planner.h>
+
+#include "base/error.h"
+#include "plan/schedule.h"
+
+/* What things cost.  A message of b bytes holds the sender's port for b / bytes_per_s, travels
+ * for latency_s, and holds the receiver's port as long again, overlapping (cut-through). */
+struct dtr_cost {
+    void *arg;
+    double (*step_s)(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step);
+    const struct dtr_link *link; /* [from][to] */
+    double start_s;              /* of beginning or awaiting a collective */
+};
+
+struct dtr_simulation {
+    double latency_s;                   /* until device 0 has the result */
+    double *compute_s, *communicate_s;  /* [devices]; the caller's, or NULL */
+};
+
+/* `schedules`: those of all devices, for the same request.  DTR_E_PLUGIN when they do not fit
+ * together: a message that nobody sends. */
+int dtr_simulate(const struct dtr_schedule *const *schedules, uint32_t devices,
+                 const struct dtr_cost *cost, struct dtr_simulation *simulation,
+                 struct dtr_error *error);
+
+#endif
