@@ -26,6 +26,14 @@ static const struct dtr_strategy strategies[] = {
         .lower = dtr_lower_sequence,
     },
     {
+        .name = "hmp",
+        .summary = "hybrid: attention and feed-forward tensor parallel, what connects them by tokens",
+        .needs = DTR_LAYOUT_ROWS,
+        .original_cuts = DTR_CUT_ALL,
+        .sub_block_cuts = DTR_CUT_ALL,
+        .lower = dtr_lower_hybrid,
+    },
+    {
         .name = "bp+ag",
         .summary = "sub-blocks in place; every device runs the whole original layer",
         .needs = DTR_LAYOUT_SLICES,

@@ -36,6 +36,7 @@ int32_t dtr_strategy_find(const char *name);
 
 void dtr_lower_single(struct dtr_builder *b, uint32_t group);
 void dtr_lower_tensor(struct dtr_builder *b, uint32_t group);
+void dtr_lower_hybrid(struct dtr_builder *b, uint32_t group);
 void dtr_lower_sequence(struct dtr_builder *b, uint32_t group);
 void dtr_lower_bp_gather(struct dtr_builder *b, uint32_t group);
 void dtr_lower_bp_tensor(struct dtr_builder *b, uint32_t group);

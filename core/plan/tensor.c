@@ -11,8 +11,8 @@ static uint32_t total_width(const struct dtr_tensor *tensor) {
     return tensor->count * tensor->blocks[0].width;
 }
 
-static const struct dtr_range *head_parts(struct dtr_builder *b,
-                                          const struct dtr_tensor *tensor) {
+const struct dtr_range *dtr_tensor_head_parts(struct dtr_builder *b,
+                                              const struct dtr_tensor *tensor) {
     for (uint32_t i = 0; i < b->devices; i++)
         b->ranges[i] = dtr_part_heads(b, tensor->team, &tensor->blocks[0], i);
     return b->ranges;
@@ -25,19 +25,24 @@ const struct dtr_range *dtr_tensor_feed_forward_parts(struct dtr_builder *b,
     return b->ranges;
 }
 
-/* add + norm of every block: out = LayerNorm(in + residual). */
-static void add_norm(struct dtr_builder *b, const struct dtr_tensor *tensor,
-                     enum dtr_weight_kind kind, struct dtr_view in, struct dtr_view residual,
-                     struct dtr_view out) {
+void dtr_tensor_add_norm(struct dtr_builder *b, const struct dtr_tensor *tensor,
+                         enum dtr_weight_kind kind, struct dtr_view in, struct dtr_view residual,
+                         struct dtr_view out) {
     for (uint32_t i = 0; i < tensor->count; i++)
         dtr_emit_add_norm(b, dtr_norm_key(&tensor->blocks[i], kind, 0, tensor->blocks[i].width),
                           columns_of(tensor, in, i), columns_of(tensor, residual, i),
                           columns_of(tensor, out, i));
 }
 
-static struct dtr_view attention_of_heads(struct dtr_builder *b, const struct dtr_tensor *tensor,
-                                          struct dtr_view *residual) {
+struct dtr_view dtr_tensor_heads(struct dtr_builder *b, const struct dtr_tensor *tensor,
+                                 struct dtr_view *residual_p) {
     struct dtr_view partial = DTR_NO_VIEW;
+    *residual_p = tensor->x;
+    if (!tensor->team->member[b->device]) {
+        if (dtr_selects(b, &tensor->blocks[0]))
+            b->rows = b->lowering->selected;
+        return partial;
+    }
     for (uint32_t i = 0; i < tensor->count; i++) {
         const struct dtr_block *block = &tensor->blocks[i];
         const struct dtr_range heads = dtr_part_heads(b, tensor->team, block, b->device);
@@ -45,7 +50,7 @@ static struct dtr_view attention_of_heads(struct dtr_builder *b, const struct dt
             dtr_emit_inputs(b, block, heads, columns_of(tensor, tensor->x, i));
         const struct dtr_range rows = {0, b->rows};
         if (dtr_selects(b, block))
-            *residual = in;
+            *residual_p = in;
         partial = dtr_buffer_view(b, "partial", rows, total_width(tensor));
         if (dtr_range_empty(heads))
             continue;
@@ -58,17 +63,15 @@ static struct dtr_view attention_of_heads(struct dtr_builder *b, const struct dt
 }
 
 struct dtr_view dtr_tensor_attention(struct dtr_builder *b, const struct dtr_tensor *tensor) {
-    const bool member = tensor->team->member[b->device];
-    struct dtr_view residual = tensor->x, partial = DTR_NO_VIEW, middle = DTR_NO_VIEW;
-    if (member)
-        partial = attention_of_heads(b, tensor, &residual);
-    else if (dtr_selects(b, &tensor->blocks[0]))
-        b->rows = b->lowering->selected;
-    dtr_emit_wait(b, dtr_emit_all_reduce(b, tensor->team, head_parts(b, tensor), partial));
-    if (!member)
-        return middle;
-    middle = dtr_buffer_view(b, "middle", partial.rows, total_width(tensor));
-    add_norm(b, tensor, DTR_WEIGHT_ATTENTION_NORM, partial, residual, middle);
+    struct dtr_view residual;
+    const struct dtr_view partial = dtr_tensor_heads(b, tensor, &residual);
+    dtr_emit_wait(b, dtr_emit_all_reduce(b, tensor->team, dtr_tensor_head_parts(b, tensor),
+                                         partial));
+    if (!tensor->team->member[b->device])
+        return DTR_NO_VIEW;
+    const struct dtr_view middle =
+        dtr_buffer_view(b, "middle", partial.rows, total_width(tensor));
+    dtr_tensor_add_norm(b, tensor, DTR_WEIGHT_ATTENTION_NORM, partial, residual, middle);
     return middle;
 }
 
@@ -94,6 +97,6 @@ void dtr_tensor_layer(struct dtr_builder *b, const struct dtr_tensor *tensor) {
     dtr_emit_wait(b, dtr_emit_all_reduce(b, tensor->team,
                                          dtr_tensor_feed_forward_parts(b, tensor), partial));
     if (tensor->team->member[b->device])
-        add_norm(b, tensor, DTR_WEIGHT_OUTPUT_NORM, partial, middle,
+        dtr_tensor_add_norm(b, tensor, DTR_WEIGHT_OUTPUT_NORM, partial, middle,
                  dtr_view_rows(tensor->x, middle.rows));
 }

@@ -21,6 +21,20 @@ struct dtr_tensor {
  * call it. */
 struct dtr_view dtr_tensor_attention(struct dtr_builder *b, const struct dtr_tensor *tensor);
 
+/* This device's part of the sum that is the attention of its heads; DTR_NO_VIEW outside the team.
+ * *residual_p: x, or the selected rows of it. */
+struct dtr_view dtr_tensor_heads(struct dtr_builder *b, const struct dtr_tensor *tensor,
+                                 struct dtr_view *residual_p);
+
+/* Who has something to add to that sum: a range for each device, until the next call of this kind. */
+const struct dtr_range *dtr_tensor_head_parts(struct dtr_builder *b,
+                                              const struct dtr_tensor *tensor);
+
+/* add + norm of every block: out = LayerNorm(in + residual), for the rows of `in`. */
+void dtr_tensor_add_norm(struct dtr_builder *b, const struct dtr_tensor *tensor,
+                         enum dtr_weight_kind kind, struct dtr_view in, struct dtr_view residual,
+                         struct dtr_view out);
+
 /* This device's part of the sum that is the feed-forward of `in`. */
 struct dtr_view dtr_tensor_feed_forward(struct dtr_builder *b, const struct dtr_tensor *tensor,
                                         struct dtr_view in);
