@@ -113,6 +113,33 @@ static int place_many(struct dtr_plan *plan, struct dtr_error *error) {
     return DTR_OK;
 }
 
+static int check_division(const struct dtr_plan *plan, uint32_t division,
+                          struct dtr_error *error) {
+    double share = 0;
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < plan->devices; i++)
+        if (dtr_plan_holds(plan, division, i)) {
+            share += plan->share[i];
+            holders++;
+        }
+    if (!holders)
+        return dtr_fail(error, DTR_E_CONFIG, "the sub-blocks of division %u are on no device",
+                        division);
+    if (holders > 1 && share <= 0)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "the devices that share division %u all have share 0", division);
+    return DTR_OK;
+}
+
+static int check_divisions(const struct dtr_plan *plan, struct dtr_error *error) {
+    for (uint32_t d = 0; d < plan->divisions; d++) {
+        const int status = check_division(plan, d, error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
 int dtr_plan_place(struct dtr_plan *plan, const struct dtr_device_info *device, size_t stride,
                    struct dtr_error *error) {
     uint32_t taking = 0;
@@ -136,25 +163,7 @@ int dtr_plan_place(struct dtr_plan *plan, const struct dtr_device_info *device, 
             if (info->divisions[d])
                 hold(plan, d, i);
     }
-    return dtr_plan_check(plan, error);
-}
-
-static int check_division(const struct dtr_plan *plan, uint32_t division,
-                          struct dtr_error *error) {
-    double share = 0;
-    uint32_t holders = 0;
-    for (uint32_t i = 0; i < plan->devices; i++)
-        if (dtr_plan_holds(plan, division, i)) {
-            share += plan->share[i];
-            holders++;
-        }
-    if (!holders)
-        return dtr_fail(error, DTR_E_CONFIG, "the sub-blocks of division %u are on no device",
-                        division);
-    if (holders > 1 && share <= 0)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "the devices that share division %u all have share 0", division);
-    return DTR_OK;
+    return check_divisions(plan, error);
 }
 
 int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
@@ -173,12 +182,7 @@ int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
         if (plan->strategy[g] >= plan->strategies || !plan->open[plan->strategy[g]])
             return dtr_fail(error, DTR_E_PLUGIN,
                             "the plan runs group %u by a strategy that it does not keep open", g);
-    for (uint32_t d = 0; d < plan->divisions; d++) {
-        int status = check_division(plan, d, error);
-        if (status)
-            return status;
-    }
-    return DTR_OK;
+    return check_divisions(plan, error);
 }
 
 /* Encoding: tiles, then the arrays in the order of the struct; host byte order, since a group's

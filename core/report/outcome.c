@@ -187,7 +187,10 @@ void dtr_outcome_print(const struct dtr_experiment *experiment, const cJSON *out
             fprintf(out, "%-12s %5.1f %%  %s\n", text_of(object, "label"),
                     100 * number_of(object, "score"), text);
         else if (experiment->task == DTR_TASK_ANSWER)
-            fprintf(out, "%s\n    %s\n", text, text_of(object, "answer"));
+            fprintf(out, "%s\n    %s\n", text,
+                    cJSON_HasObjectItem(object, "second")
+                        ? text_of(object, "answer")
+                        : "(no paragraph: a TAB separates it from the question)");
         else if (experiment->task == DTR_TASK_FILL_MASK)
             fprintf(out, "%s\n", text);
         else

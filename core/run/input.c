@@ -290,10 +290,6 @@ static int make_sequence(struct dtr_input *input, uint32_t index, const struct l
         .second_length = tab ? line->length - first - 1 : 0,
         .sequence = &input->sequence[index],
     };
-    if (experiment->task == DTR_TASK_ANSWER && !tab)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: text %llu has no TAB between question and paragraph",
-                        experiment->file, (unsigned long long)line->number);
     return dtr_tokenizer_sequence(input->tokenizer, text->first, text->first_length,
                                   text->second, text->second_length,
                                   experiment->sequence_length,
