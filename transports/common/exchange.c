@@ -222,5 +222,7 @@ void exchange_lose(struct exchange *exchange, uint32_t peer) {
         return;
     link->lost = DTR_E_PEER;
     exchange->lost_peer = (int)peer;
+    if (exchange->streams->lost)
+        exchange->streams->lost(exchange->owner, peer);
     link_fail(exchange, link, DTR_E_PEER);
 }

@@ -25,6 +25,8 @@ struct exchange_streams {
     size_t stage; /* bytes that may be read ahead of a message's buffer, at least a header */
     ssize_t (*write)(void *owner, uint32_t peer, const struct iovec *part, int parts);
     ssize_t (*read)(void *owner, uint32_t peer, const struct iovec *part, int parts);
+    /* Nothing more will be moved: the other end is to find out.  May be NULL. */
+    void (*lost)(void *owner, uint32_t peer);
 };
 
 enum request_kind { REQUEST_SEND, REQUEST_RECEIVE };

@@ -80,14 +80,17 @@ static int verify(struct shm *shm, const struct dtr_group *group, uint32_t index
 static int connect_peer(struct shm *shm, const struct dtr_group *group, uint32_t index,
                         struct dtr_error *error) {
     struct shm_peer *peer = &shm->peer[index];
-    if (shm_peer_is_dead(peer))
-        return shm->host->fail(error, DTR_E_PEER, "device %u (process %d) has ended", index,
-                               (int)peer->address.pid);
+    const bool dead = shm_peer_is_dead(peer);
     if (!peer->directory)
         peer->why = directory_attach(&peer->address, &peer->directory);
     if (peer->directory && !peer->lane)
         attach_lane(shm, group, index);
-    return peer->lane ? verify(shm, group, index, error) : DTR_OK;
+    const int status = peer->lane ? verify(shm, group, index, error) : DTR_OK;
+    /* One that joined and ended since is found lost later; what it wrote can be read. */
+    if (!status && !peer->verified && dead)
+        return shm->host->fail(error, DTR_E_PEER, "device %u (process %d) has ended", index,
+                               (int)peer->address.pid);
+    return status;
 }
 
 /* --- the group --- */
@@ -204,11 +207,15 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
     return DTR_OK;
 }
 
-static void drop_peer(struct shm_peer *peer) {
+void shm_part(struct shm_peer *peer) {
     if (peer->own)
         atomic_store_explicit(&peer->own->left, 1, memory_order_release);
     if (peer->directory)
         bell_ring(&peer->directory->bell);
+}
+
+static void drop_peer(struct shm_peer *peer) {
+    shm_part(peer);
     lane_unmap(peer->lane, peer->head.ring_bytes);
     directory_unmap(peer->directory);
     if (peer->process >= 0)

@@ -49,8 +49,13 @@ static ssize_t stream_read(void *owner, uint32_t peer, const struct iovec *part,
     return ring_read(&shm->peer[peer].in, part, parts);
 }
 
+static void stream_lost(void *owner, uint32_t peer) {
+    struct shm *shm = owner;
+    shm_part(&shm->peer[peer]);
+}
+
 static const struct exchange_streams streams = {
-    .stage = EXCHANGE_HEADER, .write = stream_write, .read = stream_read};
+    .stage = EXCHANGE_HEADER, .write = stream_write, .read = stream_read, .lost = stream_lost};
 
 /* --- operations --- */
 
@@ -102,10 +107,10 @@ static void look_for_losses(struct shm *shm) {
         if (i == shm->head.device || exchange_is_lost(&shm->exchange, i))
             continue;
         if (atomic_load_explicit(&peer->lane->left, memory_order_acquire)) {
-            shm->host->log(shm->host, DTR_LOG_DEBUG, "shm: device %u has left", i);
+            shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
             lose(shm, i);
         } else if (look && shm_peer_is_dead(peer)) {
-            shm->host->log(shm->host, DTR_LOG_WARN, "shm: device %u (process %d) has ended", i,
+            shm->host->log(shm->host, DTR_LOG_WARN, "device %u (process %d) has ended", i,
                            (int)peer->address.pid);
             lose(shm, i);
         }

@@ -49,6 +49,9 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
              struct dtr_error *error);
 void shm_leave(void *self);
 
+/* Tells the peer that this device will not read what it writes. */
+void shm_part(struct shm_peer *peer);
+
 /* Whether the peer's process has ended. */
 bool shm_peer_is_dead(const struct shm_peer *peer);
 

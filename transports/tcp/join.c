@@ -86,12 +86,12 @@ static void step_answer(struct joining *joining, struct handshake *shake) {
         connected(joining, shake);
         break;
     case HANDSHAKE_STRANGER:
-        host->log(host, DTR_LOG_WARN,
-                  "tcp: refused a connection as device %u without the group's key", shake->peer);
+        host->log(host, DTR_LOG_WARN, "refused a connection as device %u without the group's key",
+                  shake->peer);
         hang_up(shake);
         break;
     default:
-        host->log(host, DTR_LOG_DEBUG, "tcp: dropped a connection that is not the group's");
+        host->log(host, DTR_LOG_DEBUG, "dropped a connection that is not the group's");
         hang_up(shake);
     }
 }

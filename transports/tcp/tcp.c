@@ -64,11 +64,10 @@ static bool again(int cause) {
 static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
     const struct tcp_peer *lost = &tcp->peer[peer];
     if (cause)
-        tcp->host->log(tcp->host, DTR_LOG_WARN, "tcp: device %u at %s: %s", peer, lost->text,
+        tcp->host->log(tcp->host, DTR_LOG_WARN, "device %u at %s: %s", peer, lost->text,
                        strerror(cause));
     else
-        tcp->host->log(tcp->host, DTR_LOG_DEBUG, "tcp: device %u at %s has closed", peer,
-                       lost->text);
+        tcp->host->log(tcp->host, DTR_LOG_DEBUG, "device %u at %s has closed", peer, lost->text);
     return -1;
 }
 
@@ -94,8 +93,14 @@ static ssize_t stream_read(void *owner, uint32_t peer, const struct iovec *part,
     return again(errno) ? 0 : broken(tcp, peer, errno);
 }
 
+static void stream_lost(void *owner, uint32_t peer) {
+    struct tcp *tcp = owner;
+    socket_close(tcp->peer[peer].fd);
+    tcp->peer[peer].fd = -1;
+}
+
 static const struct exchange_streams streams = {
-    .stage = STAGE, .write = stream_write, .read = stream_read};
+    .stage = STAGE, .write = stream_write, .read = stream_read, .lost = stream_lost};
 
 /* --- operations --- */
 
@@ -157,7 +162,7 @@ static nfds_t watch(const struct tcp *tcp) {
     for (uint32_t i = 0; i < devices; i++) {
         struct pollfd *one = &tcp->poll[i];
         *one = (struct pollfd){.fd = -1};
-        if (tcp->peer[i].fd < 0 || exchange_is_lost(&tcp->exchange, i))
+        if (tcp->peer[i].fd < 0)
             continue;
         one->fd = tcp->peer[i].fd;
         one->events = exchange_has_room(&tcp->exchange, i) ? POLLIN : POLLRDHUP;
