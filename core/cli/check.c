@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "check/kernel.h"
+#include "check/transport.h"
 #include "cli/commands.h"
 #include "config/experiment.h"
 #include "config/params.h"
 #include "plugin/load.h"
 
-/* What each kind is checked by, and what a wrapper of that kind is opened over. */
+/* What each kind is checked by, and what a wrapper that does not say is opened over. */
 static const struct {
     enum dtr_kind kind;
     const char *lower;
@@ -19,6 +20,7 @@ static const struct {
                struct dtr_error *error);
 } suites[] = {
     {DTR_KERNEL, "reference", dtr_check_kernel},
+    {DTR_TRANSPORT, NULL, dtr_check_transport},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
@@ -64,16 +66,32 @@ static int set(const struct dtr_chain *chain, const char *setting, struct dtr_er
     return status;
 }
 
+/* The name of what the innermost plugin so far is to be opened over; "auto" says nothing. */
+static const char *below(const struct dtr_chain *chain, const char *otherwise) {
+    const uint32_t last = chain->count - 1;
+    const struct dtr_param *row =
+        dtr_table_find(dtr_plugin_table(chain->plugin[last]), "over", NULL);
+    const char *name;
+    memcpy(&name, (const char *)chain->params[last] + row->offset, sizeof name);
+    return name && *name && strcmp(name, "auto") ? name : otherwise;
+}
+
 static int build_chain(struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
                        const char *lower, const struct dtr_arguments *arguments,
                        struct dtr_chain *chain, struct dtr_error *error) {
     int status = add(chain, plugin, error);
     for (size_t i = 0; !status && i < arguments->all_count; i += 2)
         status = set(chain, arguments->all[i + 1], error);
-    if (status || !(plugin->caps & DTR_CAP_WRAPS))
-        return status;
-    status = dtr_plugins_get(plugins, plugin->kind, lower, &plugin, error);
-    return status ? status : add(chain, plugin, error);
+    while (!status && (plugin->caps & DTR_CAP_WRAPS)) {
+        const char *name = below(chain, lower);
+        if (!name || chain->count == DTR_CHAIN_MAX)
+            return dtr_fail(error, DTR_E_CONFIG, "the plugin '%s' wraps another: --set over=NAME",
+                            plugin->name);
+        status = dtr_plugins_get(plugins, plugin->kind, name, &plugin, error);
+        if (!status)
+            status = add(chain, plugin, error);
+    }
+    return status;
 }
 
 static int check_plugin(struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
@@ -122,7 +140,7 @@ const struct dtr_command dtr_command_check = {
     .operands_max = 1,
     .options = options,
     .help = "A kernel's results are compared with double precision, in every type and shape that\n"
-            "it supports.  A plugin that wraps another is opened over `reference`.  The output is\n"
-            "TAP, a line a case.",
+            "it supports; a transport moves messages between up to nine processes, some of which\n"
+            "die.  What a plugin wraps is set by `over`.  The output is TAP, a line a case.",
     .run = run,
 };

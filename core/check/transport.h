@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * transport.h -- the conformance suite of transport plugins: what every one of them must do, tried
+ * between real processes, from one to nine.
+ */
+#ifndef DTR_CHECK_TRANSPORT_H
+#define DTR_CHECK_TRANSPORT_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "check/check.h"
+
+struct dtr_chain; /* config/experiment.h */
+
+/* Puts the outermost plugin of the chain, over those that it wraps, through the suite.  What it
+ * does wrong is told to `check`; an error means that it could not be tried: DTR_E_UNSUPPORTED, it
+ * cannot run on this machine. */
+int dtr_check_transport(const struct dtr_chain *chain, const struct dtr_log *log,
+                        struct dtr_check *check, struct dtr_error *error);
+
+#endif

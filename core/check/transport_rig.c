@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+#include "check/transport_rig.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CASE_SECONDS 90 /* only a case that hangs takes so long */
+#define PATIENCE (30 * CREW_NS)
+#define BROKEN 3
+
+static void pause_ns(long ns) {
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+/* --- the transport of one member --- */
+
+static void *counting_allocate(const struct dtr_host *host, size_t align, size_t bytes) {
+    struct member_host *counting = (struct member_host *)(uintptr_t)host;
+    void *memory = NULL;
+    if (posix_memalign(&memory, align < sizeof(void *) ? sizeof(void *) : align, bytes ? bytes : 1))
+        return NULL;
+    atomic_fetch_add(&counting->allocations, 1);
+    atomic_fetch_add(&counting->live, 1);
+    return memory;
+}
+
+static void counting_release(const struct dtr_host *host, void *memory) {
+    struct member_host *counting = (struct member_host *)(uintptr_t)host;
+    if (memory)
+        atomic_fetch_sub(&counting->live, 1);
+    free(memory);
+}
+
+static int open_one(struct member *member, uint32_t index, struct dtr_error *error) {
+    const struct dtr_chain *chain = member->crew->chain;
+    const struct dtr_plugin *plugin = chain->plugin[index];
+    struct member_host *host = &member->host[member->count];
+    dtr_services_init(&host->services, plugin->name, &member->crew->log, NULL);
+    host->services.host.allocate = counting_allocate;
+    host->services.host.release = counting_release;
+    atomic_init(&host->allocations, 0);
+    atomic_init(&host->live, 0);
+    const struct dtr_open how = {.size = sizeof how,
+                                 .params = chain->params[index],
+                                 .lower =
+                                     member->count ? &member->instance[member->count - 1] : NULL,
+                                 .threads = 1,
+                                 .device = member->device,
+                                 .devices = member->devices};
+    void *self = NULL;
+    const int status = plugin->open(&host->services.host, &how, &self, error);
+    if (status)
+        return dtr_fail(error, status, "it does not open and does not say why");
+    member->instance[member->count++] = (struct dtr_instance){.plugin = plugin, .self = self};
+    return DTR_OK;
+}
+
+static void member_open(struct member *member) {
+    struct dtr_error error = {.status = DTR_OK};
+    for (uint32_t i = member->crew->chain->count; i-- > 0;)
+        dtr_member_expect(member, !open_one(member, i, &error), "open(): %s", error.text);
+    member->ops = member->crew->chain->plugin[0]->ops;
+    member->self = member->instance[member->count - 1].self;
+    char *address = member->crew->address[member->device];
+    const int status =
+        member->ops->address(member->self, "127.0.0.1", address, DTR_ADDRESS_MAX, &error);
+    dtr_member_expect(member, !status, "address(): %s", error.text);
+    const size_t length = strnlen(address, DTR_ADDRESS_MAX);
+    dtr_member_expect(member, length > 0 && length < DTR_ADDRESS_MAX, "address() gave no text");
+    for (size_t i = 0; i < length; i++)
+        dtr_member_expect(member, address[i] > ' ' && address[i] < 127,
+                          "address() gave text with a blank or a character that does not print");
+}
+
+static void member_close(struct member *member) {
+    for (uint32_t i = member->count; i-- > 0;)
+        member->instance[i].plugin->close(member->instance[i].self);
+    for (uint32_t i = 0; i < member->count; i++) {
+        const int64_t live = (int64_t)atomic_load(&member->host[i].live);
+        dtr_member_expect(member, live == 0, "close() left %lld pieces of memory", (long long)live);
+    }
+}
+
+static uint32_t descriptors(void) {
+    uint32_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+/* --- members --- */
+
+static void member_main(struct crew *crew, uint32_t device, pid_t parent, member_fn body) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(0);
+    struct member *member = calloc(1, sizeof *member);
+    if (!member)
+        _exit(BROKEN);
+    member->crew = crew;
+    member->device = device;
+    member->devices = crew->devices;
+    for (uint32_t i = 0; i < crew->devices; i++)
+        member->addresses[i] = crew->address[i];
+    const uint32_t before = descriptors();
+    member_open(member);
+    dtr_member_meet(member, false);
+    body(member);
+    member_close(member);
+    const uint32_t after = descriptors();
+    dtr_member_expect(member, after <= before, "close() left %u file descriptors", after - before);
+    free(member);
+    _exit(0);
+}
+
+void dtr_member_expect(struct member *member, bool good, const char *format, ...) {
+    if (good)
+        return;
+    struct crew *crew = member->crew;
+    if (!atomic_exchange(&crew->broken, 1)) {
+        int used = snprintf(crew->why, sizeof crew->why, "device %u: ", member->device);
+        va_list args;
+        va_start(args, format);
+        vsnprintf(crew->why + used, sizeof crew->why - (size_t)used, format, args);
+        va_end(args);
+    }
+    _exit(BROKEN);
+}
+
+void dtr_member_meet(struct member *member, bool joined) {
+    struct crew *crew = member->crew;
+    const uint32_t alive = member->devices - (atomic_load(&crew->victim) >= 0);
+    const uint64_t end = dtr_member_now(member) + PATIENCE;
+    atomic_fetch_add(&crew->arrived, 1);
+    member->meetings += alive;
+    while (atomic_load(&crew->arrived) < member->meetings) {
+        if (joined)
+            member->ops->wait(member->self, 0);
+        pause_ns(200000);
+        dtr_member_expect(member, dtr_member_now(member) < end, "the others do not come");
+    }
+}
+
+void dtr_member_die(struct member *member) {
+    atomic_store(&member->crew->victim, (int)member->device);
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+uint64_t dtr_member_now(const struct member *member) {
+    (void)member;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * CREW_NS + (uint64_t)now.tv_nsec;
+}
+
+uint64_t dtr_member_allocations(const struct member *member) {
+    uint64_t allocations = 0;
+    for (uint32_t i = 0; i < member->count; i++)
+        allocations += atomic_load(&member->host[i].allocations);
+    return allocations;
+}
+
+int dtr_member_join(struct member *member, uint64_t epoch, double seconds,
+                    struct dtr_error *error) {
+    static const uint8_t key[32] = "a key that only this group holds";
+    member->group = (struct dtr_group){.size = sizeof member->group,
+                                       .devices = member->devices,
+                                       .device = member->device,
+                                       .addresses = member->addresses,
+                                       .epoch = epoch,
+                                       .key = key};
+    return member->ops->join(member->self, &member->group,
+                             dtr_member_now(member) + (uint64_t)(seconds * (double)CREW_NS), error);
+}
+
+void dtr_member_join_all(struct member *member, uint64_t epoch) {
+    struct dtr_error error = {.status = DTR_OK};
+    const int status = dtr_member_join(member, epoch, 30, &error);
+    dtr_member_expect(member, !status, "join() returned %d: %s", status, error.text);
+}
+
+void dtr_member_leave(struct member *member) {
+    member->ops->leave(member->self);
+}
+
+struct dtr_request *dtr_member_send(struct member *member, uint32_t peer, uint32_t tag,
+                                    const void *buffer, size_t bytes) {
+    struct dtr_request *request = NULL;
+    const int status = member->ops->isend(member->self, peer, tag, buffer, bytes, &request);
+    dtr_member_expect(member, !status, "isend() of %zu bytes to device %u returned %d", bytes, peer,
+                      status);
+    return request;
+}
+
+struct dtr_request *dtr_member_receive(struct member *member, uint32_t peer, uint32_t tag,
+                                       void *buffer, size_t bytes) {
+    struct dtr_request *request = NULL;
+    const int status = member->ops->irecv(member->self, peer, tag, buffer, bytes, &request);
+    dtr_member_expect(member, !status, "irecv() of %zu bytes from device %u returned %d", bytes,
+                      peer, status);
+    return request;
+}
+
+int dtr_member_finish(struct member *member, struct dtr_request *request, size_t *bytes_p) {
+    const uint64_t end = dtr_member_now(member) + PATIENCE;
+    for (;;) {
+        const int done = member->ops->test(member->self, request, bytes_p);
+        if (done)
+            return done;
+        const int status = member->ops->wait(member->self, end);
+        dtr_member_expect(member, status != DTR_E_TIMEOUT,
+                          "a request is not done after 30 seconds");
+        dtr_member_expect(member, !status || status == DTR_E_ABORTED, "wait() returned %d", status);
+    }
+}
+
+void dtr_member_sent(struct member *member, struct dtr_request *request) {
+    const int status = dtr_member_finish(member, request, NULL);
+    dtr_member_expect(member, status == 1, "sending failed with %d", status);
+}
+
+void dtr_member_received(struct member *member, struct dtr_request *request, size_t bytes) {
+    size_t got = SIZE_MAX;
+    const int status = dtr_member_finish(member, request, &got);
+    dtr_member_expect(member, status == 1, "receiving failed with %d", status);
+    dtr_member_expect(member, got == bytes, "received %zu bytes for a message of %zu", got, bytes);
+}
+
+/* --- contents --- */
+
+void *dtr_member_memory(struct member *member, size_t bytes) {
+    void *memory = malloc(bytes + 1);
+    dtr_member_expect(member, memory != NULL, "out of memory");
+    return memory;
+}
+
+static uint8_t content(uint64_t seed, size_t at) {
+    return (uint8_t)(seed * 31 + at * 7 + (at >> 8) * 13 + (at >> 16) * 5);
+}
+
+void dtr_member_fill(void *buffer, size_t bytes, uint64_t seed) {
+    for (size_t i = 0; i < bytes; i++)
+        ((uint8_t *)buffer)[i] = content(seed, i);
+}
+
+void dtr_member_verify(struct member *member, const void *buffer, size_t bytes, uint64_t seed) {
+    for (size_t i = 0; i < bytes; i++)
+        if (((const uint8_t *)buffer)[i] != content(seed, i))
+            dtr_member_expect(member, false, "byte %zu of %zu is wrong", i, bytes);
+}
+
+/* --- the parent --- */
+
+/* What the end of one process means for the case; NULL: nothing. */
+static const char *verdict(struct crew *crew, uint32_t device, int state, char *text,
+                           size_t bytes) {
+    if (WIFEXITED(state) && !WEXITSTATUS(state))
+        return NULL;
+    if (WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL &&
+        atomic_load(&crew->victim) == (int)device)
+        return NULL;
+    if (atomic_load(&crew->broken))
+        return crew->why;
+    if (WIFSIGNALED(state))
+        snprintf(text, bytes, "device %u: ended by signal %d", device, WTERMSIG(state));
+    else
+        snprintf(text, bytes, "device %u: exit status %d", device, WEXITSTATUS(state));
+    return text;
+}
+
+/* Waits for all; the first that fails, or the limit, ends the others. */
+static const char *reap(struct crew *crew, pid_t *pid, char *text, size_t bytes) {
+    const char *why = NULL;
+    uint32_t left = crew->devices;
+    bool killed = false;
+    for (uint64_t steps = 0; left; steps++) {
+        for (uint32_t i = 0; i < crew->devices; i++) {
+            int state;
+            if (!pid[i] || waitpid(pid[i], &state, WNOHANG) != pid[i])
+                continue;
+            pid[i] = 0;
+            left--;
+            if (!why)
+                why = verdict(crew, i, state, text, bytes);
+        }
+        if (!why && steps >= (uint64_t)CASE_SECONDS * 1000)
+            why = "it hangs";
+        for (uint32_t i = 0; why && !killed && i < crew->devices; i++)
+            if (pid[i])
+                kill(pid[i], SIGKILL);
+        killed = why != NULL;
+        if (left)
+            pause_ns(1000000);
+    }
+    return why;
+}
+
+static const char *crew_start(struct crew *crew, pid_t *pid, member_fn body) {
+    const pid_t parent = getpid();
+    for (uint32_t i = 0; i < crew->devices; i++) {
+        pid[i] = fork();
+        if (!pid[i])
+            member_main(crew, i, parent, body);
+        if (pid[i] > 0)
+            continue;
+        const char *why = strerror(errno);
+        while (i-- > 0) {
+            kill(pid[i], SIGKILL);
+            waitpid(pid[i], NULL, 0);
+        }
+        return why;
+    }
+    return NULL;
+}
+
+void dtr_crew_run(const struct dtr_chain *chain, const struct dtr_log *log, struct dtr_check *check,
+                  uint32_t devices, const char *name, member_fn body) {
+    char text[100];
+    pid_t pid[CREW_MAX];
+    struct crew *crew =
+        mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (crew == MAP_FAILED) {
+        dtr_check_case(check, strerror(errno), "%s, %u devices", name, devices);
+        return;
+    }
+    crew->chain = chain;
+    if (log)
+        crew->log = *log;
+    /* Peers are lost here on purpose. */
+    if (!log || crew->log.level == DTR_LOG_WARN)
+        crew->log.level = DTR_LOG_ERROR;
+    if (!log)
+        crew->log.fd = STDERR_FILENO;
+    crew->devices = devices;
+    crew->caps = chain->plugin[0]->caps;
+    atomic_store(&crew->victim, -1);
+    fflush(NULL);
+    const char *why = crew_start(crew, pid, body);
+    if (!why)
+        why = reap(crew, pid, text, sizeof text);
+    dtr_check_case(check, why, "%s, %u devices", name, devices);
+    munmap(crew, sizeof *crew);
+}
