@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/measure.h"
+
+#include "report/outcome.h"
+#include "report/report.h"
+#include "run/session.h"
+
+struct job {
+    const struct dtr_experiment *experiment;
+    const struct dtr_measure *wanted;
+    struct dtr_input *input;
+    struct dtr_session *session;
+    struct dtr_report *report;
+};
+
+static void show(void *arg, const char *what, uint32_t done, uint32_t total) {
+    if (arg)
+        dtr_progress_step(arg, what, done, total);
+}
+
+static int take_in(struct job *job, const struct dtr_request *request,
+                   const struct dtr_response *response, struct dtr_error *error) {
+    cJSON *outcome = dtr_outcome_create(job->experiment, dtr_session_model(job->session),
+                                        job->input, request, response);
+    if (!outcome)
+        return dtr_fail_memory(error);
+    if (job->wanted->outcomes) {
+        if (job->wanted->progress)
+            dtr_progress_end(job->wanted->progress);
+        dtr_outcome_print(job->experiment, outcome, stdout);
+    }
+    return dtr_report_add(job->report, response, outcome, error);
+}
+
+static int write_last(const struct job *job, const struct dtr_response *response,
+                      struct dtr_error *error) {
+    const struct dtr_measure *wanted = job->wanted;
+    int status = DTR_OK;
+    if (wanted->dump)
+        status =
+            dtr_report_dump(wanted->dump, dtr_session_model(job->session), response, error);
+    if (!status && wanted->trace)
+        status = dtr_report_trace(wanted->trace, job->session, job->experiment->devices, error);
+    return status;
+}
+
+static int run_requests(struct job *job, struct dtr_error *error) {
+    const struct dtr_experiment *experiment = job->experiment;
+    const uint64_t requests =
+        experiment->requests ? experiment->requests : dtr_input_pass(job->input);
+    const uint64_t total = experiment->warmup + requests;
+    for (uint64_t i = 0; i < total; i++) {
+        const bool warm = i >= experiment->warmup;
+        struct dtr_request request;
+        struct dtr_response response;
+        int status = dtr_input_request(job->input, warm ? i - experiment->warmup : i, &request,
+                                       error);
+        show(job->wanted->progress, "requests", (uint32_t)i, (uint32_t)total);
+        if (!status)
+            status = dtr_session_run(job->session, &request, &response, error);
+        if (!status && warm)
+            status = take_in(job, &request, &response, error);
+        if (!status && i + 1 == total)
+            status = write_last(job, &response, error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
+int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
+                    const struct dtr_measure *wanted, cJSON **report_p,
+                    struct dtr_error *error) {
+    struct job job = {
+        .experiment = opened->experiment,
+        .wanted = wanted,
+        .input = opened->input,
+    };
+    const struct dtr_session_progress progress = {wanted->progress, show};
+    int status = dtr_session_open(opened->experiment, opened->plugins, cli->plugin_path,
+                                  &opened->options, &cli->log, &progress, &job.session, error);
+    if (!status)
+        status = dtr_report_create(opened->experiment, job.session, &job.report, error);
+    if (!status)
+        status = run_requests(&job, error);
+    if (wanted->progress)
+        dtr_progress_end(wanted->progress);
+    if (!status && !(*report_p = dtr_report_json(job.report)))
+        status = dtr_fail_memory(error);
+    if (!status && wanted->outcomes)
+        dtr_report_print(job.report, stdout);
+    dtr_report_free(job.report);
+    dtr_session_close(job.session);
+    return status;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * measure.h -- one experiment from the first process to the report, for `run` and, many times, for
+ * `sweep`.
+ */
+#ifndef DTR_CLI_MEASURE_H
+#define DTR_CLI_MEASURE_H
+
+#include <cjson/cJSON.h>
+
+#include "cli/experiment.h"
+#include "report/progress.h"
+
+/* What is wanted besides the report. */
+struct dtr_measure {
+    const char *dump, *trace; /* files, or NULL */
+    bool outcomes;            /* print what came of every request, and the table */
+    struct dtr_progress *progress; /* may be NULL */
+};
+
+/* Starts the devices, runs the requests, ends the devices.  `opened` was checked.  The caller
+ * deletes the report. */
+int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
+                    const struct dtr_measure *wanted, cJSON **report_p,
+                    struct dtr_error *error);
+
+#endif
