@@ -77,6 +77,7 @@ int dtr_packed_linear(void *self, void *opaque, uint32_t rows, const float *x, s
     const struct packed *packed = opaque;
     struct product product = {.common = common,
                               .linear = {.packed = packed->weight,
+                                         .packed_floats = (size_t)(packed->bias - packed->weight),
                                          .bias = packed->bias,
                                          .out = packed->out,
                                          .in = packed->in,

@@ -12,8 +12,9 @@
 
 /* One linear layer over packed weights. */
 struct dtr_vector_linear {
-    const float *packed; /* by pack(), aligned to 64 bytes */
-    const float *bias;   /* [out], filled up with zeros to a whole panel */
+    const float *packed; /* [packed_floats] by pack(), aligned to 64 bytes */
+    size_t packed_floats;
+    const float *bias; /* [out], filled up with zeros to a whole panel */
     uint32_t out, in, rows, activation;
     const float *x;
     size_t x_stride;
@@ -33,6 +34,15 @@ struct dtr_vector {
     /* Outputs [first, end) of a linear layer; `first` is a multiple of `panel`, `end` too or all.
      */
     void (*linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end);
+
+    /* Rounds to bfloat16, ties to even; or to int8, the farthest from zero to 127: returns what 1
+     * stands for. */
+    void (*to_bf16)(uint32_t count, const float *x, uint16_t *y);
+    float (*to_int8)(uint32_t count, const float *x, int8_t *y);
+
+    /* y = activation(x_scale w_scale sums + bias), added to y or not; `bias` may be NULL. */
+    void (*from_int32)(uint32_t activation, uint32_t count, const int32_t *sums, float x_scale,
+                       const float *w_scale, const float *bias, bool accumulate, float *y);
 
     /* y = activation(y + bias); `bias` may be NULL. */
     void (*activate)(uint32_t activation, uint32_t count, const float *bias, float *y);

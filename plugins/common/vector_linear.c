@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * vector_linear.c -- linear layers over packed weights: tiles of sums that stay in registers, over
- * blocks of a panel that stay in the first cache, with bias and activation applied while a tile is
- * there (Goto and van de Geijn 2008, without the packing of x, whose rows are read as they are).
+ * blocks of a panel that stay in the second cache, with bias and activation applied while a tile is
+ * in the first (Goto and van de Geijn 2008, without the packing of x, whose rows are read as they
+ * are).
  *
  * Packed, W [out, in] is panels [out / PANEL][in][PANEL], filled up with zeros.
  */
@@ -15,7 +16,7 @@
 #endif
 #define WIDTH DTR_PANEL_WIDTH
 #define PANEL DTR_PANEL
-#define BLOCK 256u /* terms of a sum that are done at once */
+#define BLOCK 768u /* terms of a sum that are done at once */
 
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in) {
     return ((size_t)out / PANEL + (out % PANEL != 0)) * PANEL * in;
@@ -29,12 +30,19 @@ void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t strid
                     first + c < out ? weight[(first + c) * stride + k] : 0.0f;
 }
 
+/* The weights that come next, fetched while those at hand are being multiplied: `step` floats of
+ * them with each term.  From memory they come slower than they are used when there are few rows,
+ * but much faster than all of them are needed when there are many. */
+struct ahead {
+    const float *w;
+    uint32_t step;
+};
+
 /* y[height][PANEL] = x w + start + (from_y ? y : 0) over `depth` terms.  They are summed by
  * themselves first: a long sum then consists of short ones, which keeps it exact. */
-static inline __attribute__((always_inline)) void multiply(uint32_t height, const float *x,
-                                                           size_t x_stride, const float *w,
-                                                           uint32_t depth, const float *start,
-                                                           int from_y, float *y, size_t y_stride) {
+static inline __attribute__((always_inline)) void
+multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint32_t depth,
+         struct ahead ahead, const float *start, int from_y, float *y, size_t y_stride) {
     const float *row[TILE];
     lanes sum[TILE][WIDTH];
     for (uint32_t r = 0; r < height; r++) {
@@ -42,12 +50,14 @@ static inline __attribute__((always_inline)) void multiply(uint32_t height, cons
         for (uint32_t i = 0; i < WIDTH; i++)
             sum[r][i] = lanes_set(0.0f);
     }
-    for (uint32_t k = 0; k < depth; k++, w += PANEL)
+    for (uint32_t k = 0; k < depth; k++, w += PANEL, ahead.w += ahead.step) {
+        __builtin_prefetch(ahead.w, 0, 2);
 #pragma GCC unroll 8
         for (uint32_t r = 0; r < height; r++)
 #pragma GCC unroll 3
             for (uint32_t i = 0; i < WIDTH; i++)
                 sum[r][i] += row[r][k] * *(const lanes *)(w + i * LANES);
+    }
     for (uint32_t r = 0; r < height; r++)
         for (uint32_t i = 0; i < WIDTH; i++) {
             float *at = y + r * y_stride + i * LANES;
@@ -60,39 +70,51 @@ static inline __attribute__((always_inline)) void multiply(uint32_t height, cons
 }
 
 static void multiply_rows(uint32_t rows, const float *x, size_t x_stride, const float *w,
-                          uint32_t depth, const float *start, int from_y, float *y,
-                          size_t y_stride) {
+                          uint32_t depth, struct ahead ahead, const float *start, int from_y,
+                          float *y, size_t y_stride) {
     switch (rows) {
     case 1:
-        multiply(1, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(1, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 2:
-        multiply(2, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(2, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 3:
-        multiply(3, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(3, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
 #if TILE == 8
     case 4:
-        multiply(4, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(4, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 5:
-        multiply(5, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(5, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 6:
-        multiply(6, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(6, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 7:
-        multiply(7, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(7, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
 #endif
     default:
-        multiply(TILE, x, x_stride, w, depth, start, from_y, y, y_stride);
+        multiply(TILE, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
     }
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
+}
+
+/* What the tile at row i fetches of the block behind the one at w, of which each tile takes a part;
+ * at the end of all weights there is none. */
+static struct ahead ahead_of(const struct dtr_vector_linear *l, const float *w, uint32_t depth,
+                             uint32_t i) {
+    const uint32_t tiles = (l->rows + TILE - 1) / TILE, step = (PANEL + tiles - 1) / tiles;
+    const size_t left = l->packed_floats - (size_t)(w - l->packed), block = (size_t)depth * PANEL;
+    const size_t offset = block + (size_t)(i / TILE) * depth * step;
+    if (offset + (size_t)depth * step > left)
+        return (struct ahead){.w = w, .step = 0};
+    return (struct ahead){.w = w + offset, .step = step};
 }
 
 /* One panel that is whole: partial sums wait in y while the other rows use the block of weights. */
@@ -103,14 +125,15 @@ static void whole_panel(const struct dtr_vector_linear *l, const float *w, const
         const uint32_t depth = smaller(l->in - k, BLOCK), last = k + depth == l->in;
         for (uint32_t i = 0; i < l->rows; i += TILE) {
             const uint32_t rows = smaller(l->rows - i, TILE);
-            multiply_rows(rows, l->x + i * l->x_stride + k, l->x_stride, w + (size_t)k * PANEL,
-                          depth, k ? NULL : bias, k || l->accumulate, y + i * l->y_stride,
-                          l->y_stride);
+            multiply_rows(rows, l->x + i * l->x_stride + k, l->x_stride, w, depth,
+                          ahead_of(l, w, depth, i), k ? NULL : bias, k || l->accumulate,
+                          y + i * l->y_stride, l->y_stride);
             if (last && l->activation != DTR_ACT_NONE)
                 for (uint32_t r = 0; r < rows; r++)
                     DTR_NAME(activate)(l->activation, PANEL, NULL, y + (i + r) * l->y_stride);
         }
         k += depth;
+        w += (size_t)depth * PANEL;
     } while (k < l->in);
 }
 
@@ -120,7 +143,8 @@ static void part_panel(const struct dtr_vector_linear *l, const float *w, const 
     _Alignas(64) float tile[TILE][PANEL];
     for (uint32_t i = 0; i < l->rows; i += TILE) {
         const uint32_t rows = smaller(l->rows - i, TILE);
-        multiply_rows(rows, l->x + i * l->x_stride, l->x_stride, w, l->in, bias, 0, tile[0], PANEL);
+        multiply_rows(rows, l->x + i * l->x_stride, l->x_stride, w, l->in,
+                      (struct ahead){.w = w, .step = 0}, bias, 0, tile[0], PANEL);
         for (uint32_t r = 0; r < rows; r++) {
             float *row = y + (i + r) * l->y_stride;
             DTR_NAME(activate)(l->activation, PANEL, NULL, tile[r]);
