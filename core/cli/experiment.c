@@ -50,6 +50,22 @@ int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
     return status;
 }
 
+int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
+                      const struct dtr_setting *settings, size_t count,
+                      struct dtr_opened *opened, struct dtr_error *error) {
+    *opened = (struct dtr_opened){0};
+    int status = dtr_cli_plugins(cli, &opened->plugins, error);
+    if (!status)
+        status = dtr_experiment_load(file, settings, count, opened->plugins, &cli->log,
+                                     &opened->experiment, error);
+    if (!status)
+        status = dtr_input_open(opened->experiment, false, &opened->input, error);
+    if (!status)
+        dtr_input_largest(opened->input, &opened->options.sequences_max,
+                          &opened->options.length_max);
+    return status;
+}
+
 /* Texts that the task cannot take are found before anything starts. */
 static int check_requests(struct dtr_input *input, struct dtr_error *error) {
     const uint64_t requests = dtr_input_pass(input);

@@ -22,6 +22,11 @@ int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
                  const struct dtr_arguments *arguments, struct dtr_opened *opened,
                  struct dtr_error *error);
 
+/* The same for a file and settings, with no further options. */
+int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
+                      const struct dtr_setting *settings, size_t count,
+                      struct dtr_opened *opened, struct dtr_error *error);
+
 /* Opens the model and makes the plan, checking all that can be checked before anything starts. */
 int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened,
                   struct dtr_model **model_p, struct dtr_plan **plan_p,

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TEXT = 400 };
+
+struct point {
+    bool done;
+    double median_ms, least_ms, mean_ms, p95_ms, predicted_ms; /* NaN: not known */
+    double bytes_sent, weight_bytes;                           /* of the device with the most */
+    bool valid;
+    char failure[200];
+};
+
+struct dtr_sweep {
+    const struct dtr_experiment *experiment;
+    const struct dtr_grid **axes; /* keys of [sweep], in order */
+    size_t axes_count;
+    const char **series; /* their names; one that is NULL where there are none */
+    size_t series_count;
+    size_t grids;
+    struct point *points;
+    size_t count;
+    char (*texts)[TEXT]; /* [grids] settings of one point */
+    char name[TEXT];
+    char *folder;
+    FILE *csv;
+};
+
+/* --- the grid ---------------------------------------------------------------------------------- */
+
+static int collect(struct dtr_sweep *sweep, struct dtr_error *error) {
+    const struct dtr_grid *grid;
+    while (dtr_experiment_grid(sweep->experiment, sweep->grids))
+        sweep->grids++;
+    sweep->axes = calloc(sweep->grids + 1, sizeof *sweep->axes);
+    sweep->series = calloc(sweep->grids + 1, sizeof *sweep->series);
+    sweep->texts = calloc(sweep->grids + 1, sizeof *sweep->texts);
+    if (!sweep->axes || !sweep->series || !sweep->texts)
+        return dtr_fail_memory(error);
+    for (size_t i = 0; i < sweep->grids; i++) {
+        grid = dtr_experiment_grid(sweep->experiment, i);
+        if (!grid->series)
+            sweep->axes[sweep->axes_count++] = grid;
+        else if (!sweep->series_count ||
+                 strcmp(sweep->series[sweep->series_count - 1], grid->series) != 0)
+            sweep->series[sweep->series_count++] = grid->series;
+    }
+    if (!sweep->axes_count && !sweep->series_count)
+        return dtr_fail(error, DTR_E_CONFIG, "%s: there is no [sweep] and no [series.NAME]",
+                        sweep->experiment->file);
+    if (!sweep->series_count)
+        sweep->series_count = 1;
+    return DTR_OK;
+}
+
+int dtr_sweep_create(const struct dtr_experiment *experiment, struct dtr_sweep **sweep_p,
+                     struct dtr_error *error) {
+    struct dtr_sweep *sweep = calloc(1, sizeof *sweep);
+    if (!sweep)
+        return dtr_fail_memory(error);
+    sweep->experiment = experiment;
+    int status = collect(sweep, error);
+    sweep->count = sweep->series_count;
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        sweep->count *= sweep->axes[i]->values.count;
+    if (!status && sweep->count > 1000000)
+        status = dtr_fail(error, DTR_E_CONFIG, "%s: the grid has %zu points", experiment->file,
+                          sweep->count);
+    if (!status && !(sweep->points = calloc(sweep->count + 1, sizeof *sweep->points)))
+        status = dtr_fail_memory(error);
+    if (status) {
+        dtr_sweep_free(sweep);
+        return status;
+    }
+    *sweep_p = sweep;
+    return DTR_OK;
+}
+
+void dtr_sweep_free(struct dtr_sweep *sweep) {
+    if (!sweep)
+        return;
+    if (sweep->csv)
+        fclose(sweep->csv);
+    free(sweep->folder);
+    free(sweep->axes);
+    free(sweep->series);
+    free(sweep->texts);
+    free(sweep->points);
+    free(sweep);
+}
+
+size_t dtr_sweep_points(const struct dtr_sweep *sweep) {
+    return sweep->count;
+}
+
+/* Series change slowest, the last axis fastest. */
+static const char *axis_value(const struct dtr_sweep *sweep, size_t point, size_t axis) {
+    for (size_t i = sweep->axes_count; i-- > axis + 1;)
+        point /= sweep->axes[i]->values.count;
+    const struct dtr_list *values = &sweep->axes[axis]->values;
+    return values->words[point % values->count];
+}
+
+static const char *series_of(const struct dtr_sweep *sweep, size_t point) {
+    return sweep->series[point / (sweep->count / sweep->series_count)];
+}
+
+size_t dtr_sweep_settings_max(const struct dtr_sweep *sweep) {
+    return sweep->grids;
+}
+
+size_t dtr_sweep_settings(struct dtr_sweep *sweep, size_t point, struct dtr_setting *settings) {
+    const char *series = series_of(sweep, point);
+    size_t count = 0;
+    for (size_t i = 0; i < sweep->grids; i++) {
+        const struct dtr_grid *grid = dtr_experiment_grid(sweep->experiment, i);
+        if (!grid->series || !grid->key || !series || strcmp(grid->series, series) != 0)
+            continue;
+        snprintf(sweep->texts[count], TEXT, "%s=%s", grid->key, grid->values.words[0]);
+        settings[count].text = sweep->texts[count];
+        count++;
+    }
+    for (size_t i = 0; i < sweep->axes_count; i++) {
+        snprintf(sweep->texts[count], TEXT, "%s=%s", sweep->axes[i]->key,
+                 axis_value(sweep, point, i));
+        settings[count].text = sweep->texts[count];
+        count++;
+    }
+    return count;
+}
+
+/* The last word of a dotted key. */
+static const char *short_key(const char *key) {
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point) {
+    const char *series = series_of(sweep, point);
+    size_t used = (size_t)snprintf(sweep->name, TEXT, "%s", series ? series : "");
+    for (size_t i = 0; i < sweep->axes_count && used < TEXT; i++)
+        used += (size_t)snprintf(sweep->name + used, TEXT - used, "%s%s=%s", used ? " " : "",
+                                 short_key(sweep->axes[i]->key), axis_value(sweep, point, i));
+    return sweep->name;
+}
+
+/* --- the CSV file ------------------------------------------------------------------------------ */
+
+/* What names a point, up to the first figure. */
+static void write_place(const struct dtr_sweep *sweep, size_t point, FILE *out) {
+    const char *series = series_of(sweep, point);
+    fprintf(out, "%s,", series ? series : "");
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        fprintf(out, "%s,", axis_value(sweep, point, i));
+}
+
+static void write_header(const struct dtr_sweep *sweep, FILE *out) {
+    fputs("series,", out);
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        fprintf(out, "%s,", sweep->axes[i]->key);
+    fputs("median_ms,min_ms,mean_ms,p95_ms,predicted_ms,bytes_sent,weight_bytes,valid,failure\n",
+          out);
+}
+
+static void write_figure(double value, FILE *out) {
+    if (isfinite(value))
+        fprintf(out, "%.6g,", value);
+    else
+        fputc(',', out);
+}
+
+static void write_point(const struct dtr_sweep *sweep, size_t index, FILE *out) {
+    const struct point *point = &sweep->points[index];
+    const double figures[] = {point->median_ms,    point->least_ms,   point->mean_ms,
+                              point->p95_ms,       point->predicted_ms, point->bytes_sent,
+                              point->weight_bytes};
+    write_place(sweep, index, out);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        write_figure(figures[i], out);
+    fprintf(out, "%s,%s\n", point->valid ? "yes" : "no", point->failure);
+}
+
+/* The text that a function writes; the caller frees. */
+static char *text_of(const struct dtr_sweep *sweep, size_t point,
+                     void (*write)(const struct dtr_sweep *, size_t, FILE *)) {
+    char *text = NULL;
+    size_t length;
+    FILE *memory = open_memstream(&text, &length);
+    if (!memory)
+        return NULL;
+    write(sweep, point, memory);
+    fclose(memory);
+    return text;
+}
+
+static void write_header_of(const struct dtr_sweep *sweep, size_t point, FILE *out) {
+    (void)point;
+    write_header(sweep, out);
+}
+
+static double next_figure(char **at) {
+    char *comma = strchr(*at, ',');
+    const double value = **at == ',' || !**at ? (double)NAN : strtod(*at, NULL);
+    *at = comma ? comma + 1 : *at + strlen(*at);
+    return value;
+}
+
+/* A line of an earlier run; those with a failure are tried again. */
+static void take_line(struct dtr_sweep *sweep, char *line) {
+    for (size_t i = 0; i < sweep->count; i++) {
+        char *place = text_of(sweep, i, write_place);
+        const size_t length = place ? strlen(place) : 0;
+        const bool same = place && strncmp(line, place, length) == 0;
+        free(place);
+        if (!same)
+            continue;
+        struct point *point = &sweep->points[i];
+        char *at = line + length;
+        point->median_ms = next_figure(&at);
+        point->least_ms = next_figure(&at);
+        point->mean_ms = next_figure(&at);
+        point->p95_ms = next_figure(&at);
+        point->predicted_ms = next_figure(&at);
+        point->bytes_sent = next_figure(&at);
+        point->weight_bytes = next_figure(&at);
+        point->valid = strncmp(at, "yes", 3) == 0;
+        point->done = isfinite(point->median_ms) || isfinite(point->predicted_ms);
+        return;
+    }
+}
+
+static int read_csv(struct dtr_sweep *sweep, const char *path, struct dtr_error *error) {
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return errno == ENOENT ? DTR_OK
+                               : dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
+    char *header = text_of(sweep, 0, write_header_of), *line = NULL;
+    size_t capacity = 0;
+    int status = DTR_OK;
+    if (getline(&line, &capacity, file) > 0 && header && strcmp(line, header) != 0)
+        status = dtr_fail(error, DTR_E_CONFIG,
+                          "%s: holds another sweep; remove it or name another results folder",
+                          path);
+    while (!status && getline(&line, &capacity, file) > 0)
+        take_line(sweep, line);
+    free(line);
+    free(header);
+    fclose(file);
+    return status;
+}
+
+int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, struct dtr_error *error) {
+    char *path;
+    sweep->folder = strdup(folder);
+    if (!sweep->folder || asprintf(&path, "%s/sweep.csv", folder) < 0)
+        return dtr_fail_memory(error);
+    int status = read_csv(sweep, path, error);
+    /* Written anew, so that a line that was cut short does not stay. */
+    if (!status && !(sweep->csv = fopen(path, "w")))
+        status = dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
+    free(path);
+    if (status)
+        return status;
+    write_header(sweep, sweep->csv);
+    for (size_t i = 0; i < sweep->count; i++)
+        if (sweep->points[i].done)
+            write_point(sweep, i, sweep->csv);
+    fflush(sweep->csv);
+    return DTR_OK;
+}
+
+bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point) {
+    return sweep->points[point].done;
+}
+
+static double number(const cJSON *object, const char *key) {
+    const cJSON *item = cJSON_GetObjectItem(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+}
+
+static double most_of(const cJSON *devices, const char *key) {
+    double most = 0;
+    const cJSON *device;
+    cJSON_ArrayForEach(device, devices) {
+        const double value = number(device, key);
+        most = value > most ? value : most;
+    }
+    return most;
+}
+
+static void take_report(struct point *point, const cJSON *json) {
+    const cJSON *latency = cJSON_GetObjectItem(json, "latency_ms");
+    const cJSON *devices = cJSON_GetObjectItem(json, "devices");
+    *point = (struct point){
+        .done = true,
+        .median_ms = number(latency, "median"),
+        .least_ms = number(latency, "min"),
+        .mean_ms = number(latency, "mean"),
+        .p95_ms = number(latency, "p95"),
+        .predicted_ms = number(json, "predicted_ms"),
+        .bytes_sent = most_of(devices, "bytes_sent"),
+        .weight_bytes = most_of(devices, "weight_bytes"),
+        .valid = cJSON_IsTrue(cJSON_GetObjectItem(json, "valid")),
+    };
+}
+
+int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, const char *failure,
+                  struct dtr_error *error) {
+    struct point *point = &sweep->points[index];
+    if (json) {
+        take_report(point, json);
+    } else {
+        const double none = (double)NAN;
+        *point = (struct point){.median_ms = none, .least_ms = none, .mean_ms = none,
+                                .p95_ms = none, .predicted_ms = none, .bytes_sent = none,
+                                .weight_bytes = none};
+        snprintf(point->failure, sizeof point->failure, "%s", failure);
+        for (char *c = point->failure; *c; c++)
+            if (*c == ',' || *c == '\n')
+                *c = ';';
+    }
+    write_point(sweep, index, sweep->csv);
+    return fflush(sweep->csv) ? dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder,
+                                         strerror(errno))
+                              : DTR_OK;
+}
+
+/* --- for people -------------------------------------------------------------------------------- */
+
+static void print_figure(double value, const char *format, FILE *out) {
+    if (isfinite(value))
+        fprintf(out, format, value);
+    else
+        fprintf(out, "%12s", "-");
+}
+
+void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
+    const bool named = sweep->series[0] != NULL;
+    if (named)
+        fprintf(out, "%-12s", "series");
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        fprintf(out, "%-14s", short_key(sweep->axes[i]->key));
+    fprintf(out, "%12s%12s%12s%12s%12s\n", "latency ms", "predicted", "speed-up", "sent kB",
+            "weights MiB");
+    for (size_t i = 0; i < sweep->count; i++) {
+        const struct point *point = &sweep->points[i];
+        if (named)
+            fprintf(out, "%-12s", series_of(sweep, i));
+        for (size_t j = 0; j < sweep->axes_count; j++)
+            fprintf(out, "%-14s", axis_value(sweep, i, j));
+        if (point->failure[0]) {
+            fprintf(out, "  %s\n", point->failure);
+            continue;
+        }
+        print_figure(point->median_ms, "%12.2f", out);
+        print_figure(point->predicted_ms, "%12.2f", out);
+        print_figure(sweep->points[0].median_ms / point->median_ms, "%12.2f", out);
+        print_figure(point->bytes_sent * 1e-3, "%12.1f", out);
+        print_figure(point->weight_bytes / 1048576, "%12.1f", out);
+        fputs(point->done && !point->valid ? "  INVALID: ran late\n" : "\n", out);
+    }
+    fputs("\nEach figure is that of the device with the most of it; the speed-up is over the first "
+          "row.\n",
+          out);
+}
+
+/* --- the plot ---------------------------------------------------------------------------------- */
+
+static bool numeric(const struct dtr_grid *axis) {
+    for (size_t i = 0; i < axis->values.count; i++) {
+        char *end;
+        strtod(axis->values.words[i], &end);
+        if (end == axis->values.words[i] || *end)
+            return false;
+    }
+    return true;
+}
+
+/* The axis along which curves are drawn: the first of numbers; axes_count where there is none. */
+static size_t curve_axis(const struct dtr_sweep *sweep) {
+    size_t axis = 0;
+    while (axis < sweep->axes_count && !numeric(sweep->axes[axis]))
+        axis++;
+    return axis;
+}
+
+/* Two points are on one curve when they differ in that axis alone. */
+static bool same_curve(const struct dtr_sweep *sweep, size_t a, size_t b, size_t along) {
+    if (series_of(sweep, a) != series_of(sweep, b))
+        return false;
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        if (i != along && axis_value(sweep, a, i) != axis_value(sweep, b, i))
+            return false;
+    return true;
+}
+
+static bool first_of_curve(const struct dtr_sweep *sweep, size_t point, size_t along) {
+    for (size_t i = 0; i < point; i++)
+        if (same_curve(sweep, i, point, along))
+            return false;
+    return true;
+}
+
+static void write_curve_name(const struct dtr_sweep *sweep, size_t point, size_t along,
+                             FILE *out) {
+    const char *series = series_of(sweep, point), *separator = "";
+    if (series) {
+        fputs(series, out);
+        separator = " ";
+    }
+    for (size_t i = 0; i < sweep->axes_count; i++)
+        if (i != along) {
+            fprintf(out, "%s%s", separator, axis_value(sweep, point, i));
+            separator = " ";
+        }
+}
+
+static void write_curve(const struct dtr_sweep *sweep, size_t first, size_t along, size_t number,
+                        FILE *out) {
+    fprintf(out, "$curve%zu << END\n", number);
+    for (size_t i = first; i < sweep->count; i++) {
+        const struct point *point = &sweep->points[i];
+        if (same_curve(sweep, first, i, along) && isfinite(point->median_ms))
+            fprintf(out, "%s %g %g\n", axis_value(sweep, i, along), point->median_ms,
+                    isfinite(point->predicted_ms) ? point->predicted_ms : (double)NAN);
+    }
+    fputs("END\n", out);
+}
+
+static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out) {
+    size_t curves = 0;
+    for (size_t i = 0; i < sweep->count; i++)
+        if (first_of_curve(sweep, i, along))
+            write_curve(sweep, i, along, curves++, out);
+    fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n",
+            sweep->axes[along]->key);
+    fputs("plots = \"", out);
+    size_t number = 0;
+    for (size_t i = 0; i < sweep->count; i++) {
+        if (!first_of_curve(sweep, i, along))
+            continue;
+        fprintf(out, "%s$curve%zu using 1:2 with linespoints lw 2 pt 7 lc %zu title '",
+                number ? ", " : "", number, number + 1);
+        write_curve_name(sweep, i, along, out);
+        fprintf(out, "', $curve%zu using 1:3 with lines dt 2 lc %zu notitle", number, number + 1);
+        number++;
+    }
+    fputs("\"\n", out);
+}
+
+static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
+    fputs("$bars << END\n", out);
+    for (size_t i = 0; i < sweep->count; i++) {
+        fputc('"', out);
+        write_curve_name(sweep, i, sweep->axes_count, out);
+        fprintf(out, "\" %g\n",
+                isfinite(sweep->points[i].median_ms) ? sweep->points[i].median_ms : 0);
+    }
+    fputs("END\nset style fill solid 0.7\nset boxwidth 0.7\nset yrange [0:*]\nset xtics rotate by "
+          "-30\nplots = \"$bars using 0:2:xtic(1) with boxes notitle\"\n",
+          out);
+}
+
+static void write_script(const struct dtr_sweep *sweep, const char *title, FILE *out) {
+    const size_t along = curve_axis(sweep);
+    fprintf(out, "set title '%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n",
+            title);
+    if (along < sweep->axes_count)
+        write_curves(sweep, along, out);
+    else
+        write_bars(sweep, out);
+    fprintf(out,
+            "set terminal pngcairo size 1000,600 noenhanced\nset output '%s/sweep.png'\n"
+            "eval(\"plot \".plots)\nset terminal svg size 1000,600 noenhanced\n"
+            "set output '%s/sweep.svg'\neval(\"plot \".plots)\n",
+            sweep->folder, sweep->folder);
+}
+
+int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn_p,
+                   struct dtr_error *error) {
+    char *path;
+    if (asprintf(&path, "%s/sweep.gnuplot", sweep->folder) < 0)
+        return dtr_fail_memory(error);
+    FILE *file = fopen(path, "w");
+    int status = DTR_OK;
+    if (!file) {
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
+        free(path);
+        return status;
+    }
+    write_script(sweep, title, file);
+    fclose(file);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const int nowhere = open("/dev/null", O_WRONLY);
+        dup2(nowhere, STDOUT_FILENO);
+        dup2(nowhere, STDERR_FILENO);
+        execlp("gnuplot", "gnuplot", path, (char *)NULL);
+        _exit(127);
+    }
+    int ended = -1;
+    while (pid > 0 && waitpid(pid, &ended, 0) < 0 && errno == EINTR)
+        ;
+    *drawn_p = pid > 0 && WIFEXITED(ended) && WEXITSTATUS(ended) == 0;
+    free(path);
+    return DTR_OK;
+}
