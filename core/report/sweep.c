@@ -335,9 +335,9 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
 
 /* --- for people -------------------------------------------------------------------------------- */
 
-static void print_figure(double value, const char *format, FILE *out) {
+static void print_figure(double value, int decimals, FILE *out) {
     if (isfinite(value))
-        fprintf(out, format, value);
+        fprintf(out, "%12.*f", decimals, value);
     else
         fprintf(out, "%12s", "-");
 }
@@ -360,11 +360,11 @@ void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
             fprintf(out, "  %s\n", point->failure);
             continue;
         }
-        print_figure(point->median_ms, "%12.2f", out);
-        print_figure(point->predicted_ms, "%12.2f", out);
-        print_figure(sweep->points[0].median_ms / point->median_ms, "%12.2f", out);
-        print_figure(point->bytes_sent * 1e-3, "%12.1f", out);
-        print_figure(point->weight_bytes / 1048576, "%12.1f", out);
+        print_figure(point->median_ms, 2, out);
+        print_figure(point->predicted_ms, 2, out);
+        print_figure(sweep->points[0].median_ms / point->median_ms, 2, out);
+        print_figure(point->bytes_sent * 1e-3, 1, out);
+        print_figure(point->weight_bytes / 1048576, 1, out);
         fputs(point->done && !point->valid ? "  INVALID: ran late\n" : "\n", out);
     }
     fputs("\nEach figure is that of the device with the most of it; the speed-up is over the first "
