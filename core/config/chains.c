@@ -26,12 +26,16 @@ static bool is_here(const struct dtr_experiment_store *store, uint32_t device) {
 
 /* --- which ------------------------------------------------------------------------------------ */
 
-/* `plugin = auto`, decided once.  A transport that launches takes part only if it launched. */
+/* `plugin = auto`, decided once.  The transport that launches moves the messages too; otherwise
+ * those that can launch take no part. */
 static int choose(struct dtr_experiment_store *store, enum dtr_kind kind,
                   const struct dtr_plugin **plugin_p, struct dtr_error *error) {
     const struct dtr_plugin **chosen = &store->automatic[kind];
+    const char *launch = store->experiment.launch;
     int status = DTR_OK;
-    if (!*chosen && kind == DTR_TRANSPORT)
+    if (!*chosen && kind == DTR_TRANSPORT && strcmp(launch, "local") && strcmp(launch, "remote"))
+        status = dtr_plugins_get(store->plugins, kind, launch, chosen, error);
+    else if (!*chosen && kind == DTR_TRANSPORT)
         status = dtr_plugins_choose(store->plugins, kind, is_remote(store) ? DTR_CAP_REMOTE : 0,
                                     DTR_CAP_WRAPS | DTR_CAP_LAUNCH, chosen, error);
     else if (!*chosen)
@@ -63,8 +67,7 @@ static int check_parameters(const struct dtr_experiment_store *store,
     for (size_t i = 0; (row = dtr_table_row(dtr_plugin_table(plugin), i)); i++) {
         const struct dtr_ini_entry *entry = dtr_plugin_entry(store, plugin, device, row->key);
         if (!entry && !row->fallback)
-            return dtr_fail_at(store, section, row->key, error, "lacks '%s': %s", row->key,
-                               row->help);
+            return dtr_fail_required(store, section, row, error);
         if (!entry || row->type != DTR_PATH || !is_here(store, device))
             continue;
         const char *path = *(const char *const *)((const char *)values + row->offset);

@@ -67,8 +67,7 @@ static int make_sections(struct dtr_experiment_store *store, struct dtr_error *e
         const struct dtr_param *row;
         for (size_t r = 0; (row = dtr_table_row(section->table, r)); r++)
             if (!row->fallback && !dtr_ini_find(store->ini, section->name, row->key))
-                return dtr_fail_at(store, section->name, row->key, error, "lacks '%s': %s",
-                                   row->key, row->help);
+                return dtr_fail_required(store, section->name, row, error);
         const int status = dtr_section_values(store, (enum dtr_section_id)i, DTR_ALL_DEVICES,
                                               &store->section[i], error);
         if (status)
@@ -176,6 +175,16 @@ static bool input_is_given(const struct dtr_experiment_store *store, int kind, b
     return kind == DTR_INPUT_RANDOM ? values->random : kind == DTR_INPUT_TEXT || *entry->value;
 }
 
+/* The place to look at is the later of the two. */
+static int fail_both(const struct dtr_experiment_store *store, const char *a, const char *b,
+                     struct dtr_error *error) {
+    const unsigned line_a = dtr_ini_find(store->ini, "input", a)->line;
+    const unsigned line_b = dtr_ini_find(store->ini, "input", b)->line;
+    return dtr_fail_at(store, "input", line_a > line_b ? a : b, error,
+                       "has both '%s' and '%s'; give exactly one of text, file, hidden, random", a,
+                       b);
+}
+
 /* What --set says takes the place of what the file says, be it another key. */
 static int choose_input(struct dtr_experiment_store *store, struct dtr_error *error) {
     int kinds[4], count = 0;
@@ -187,9 +196,7 @@ static int choose_input(struct dtr_experiment_store *store, struct dtr_error *er
         return dtr_fail_at(store, "input", "", error,
                            "lacks what goes in; give one of text, file, hidden, random");
     if (count > 1)
-        return dtr_fail_at(store, "input", input_keys[kinds[1]], error,
-                           "has both '%s' and '%s'; give exactly one of text, file, hidden, random",
-                           input_keys[kinds[0]], input_keys[kinds[1]]);
+        return fail_both(store, input_keys[kinds[0]], input_keys[kinds[1]], error);
     store->experiment.input = (enum dtr_input_kind)kinds[0];
     return DTR_OK;
 }
@@ -381,6 +388,10 @@ static int make_plugins(struct dtr_experiment_store *store, struct dtr_error *er
 
 /* Says what was checked and is not used. */
 static void note_unused(const struct dtr_experiment_store *store) {
+    if (store->experiment.addresses.count && strcmp(store->experiment.launch, "remote"))
+        dtr_log(store->log, DTR_LOG_INFO, "%s: [cluster] addresses are not used, launch is %s",
+                dtr_experiment_origin(&store->experiment, "cluster", "addresses"),
+                store->experiment.launch);
     for (size_t i = 0; i < store->ini->sections_count; i++) {
         const struct dtr_ini_section *section = &store->ini->sections[i];
         uint32_t device;

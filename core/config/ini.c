@@ -217,8 +217,19 @@ static void restore(char *text) {
             *text = protected_characters[*text - 1];
 }
 
+/* Not every version of inih sees comments in continued lines. */
+static void cut_comment(char *value) {
+    char *p = value;
+    while (*p && !(*p == ';' && p > value && is_blank(p[-1])))
+        p++;
+    *p = '\0';
+    while (p > value && is_blank(p[-1]))
+        *--p = '\0';
+}
+
 static int continue_entry(struct parser *parser, char *value) {
     struct dtr_ini_entry *entry = &parser->ini->entries[parser->ini->entries_count - 1];
+    cut_comment(value);
     const size_t before = strlen(entry->value) - parser->glue, more = strlen(value);
     char *joined = realloc(entry->value, before + more + 2);
     if (!joined)

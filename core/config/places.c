@@ -42,6 +42,14 @@ int dtr_fail_at(const struct dtr_experiment_store *store, const char *section, c
     return dtr_fail(error, DTR_E_CONFIG, "%s: [%s] %s", store->ini->file, section, text);
 }
 
+int dtr_fail_required(const struct dtr_experiment_store *store, const char *section,
+                      const struct dtr_param *row, struct dtr_error *error) {
+    const size_t length = strlen(row->help);
+    const bool stop = length && row->help[length - 1] == '.';
+    return dtr_fail_at(store, section, row->key, error, "lacks '%s': %.*s", row->key,
+                       (int)(length - stop), row->help);
+}
+
 /* --- sections --------------------------------------------------------------------------------- */
 
 bool dtr_device_number(const char *text, uint32_t *device_p, const char **rest_p) {

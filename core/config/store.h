@@ -54,6 +54,10 @@ int dtr_fail_at(const struct dtr_experiment_store *store, const char *section, c
                 struct dtr_error *error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* The same for a key that has no default and is not given. */
+int dtr_fail_required(const struct dtr_experiment_store *store, const char *section,
+                      const struct dtr_param *row, struct dtr_error *error);
+
 /* --- places.c: what the keys stand for -------------------------------------------------------- */
 
 /* The number in "device.2" or before the rest of "device.2.threads"; *rest_p (may be NULL) is what

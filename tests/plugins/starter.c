@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * starter -- a transport that can launch and has the best score of all.
+ */
+#include "dummy.h"
+
+static int starter_probe(const struct dtr_host *host, struct dtr_error *error) {
+    (void)host;
+    (void)error;
+    return 1000;
+}
+
+static const struct dtr_transport_ops ops = DUMMY_TRANSPORT;
+
+static const struct dtr_plugin plugin = {
+    .abi_major = DTR_ABI_MAJOR,
+    .abi_minor = DTR_ABI_MINOR,
+    .size = sizeof plugin,
+    .kind = DTR_TRANSPORT,
+    .name = "starter",
+    .version = "1.0",
+    .summary = "launches",
+    .caps = DTR_CAP_LAUNCH | DTR_CAP_REMOTE,
+    .probe = starter_probe,
+    .open = dummy_open,
+    .close = dummy_close,
+    .ops = &ops,
+};
+
+DTR_PLUGIN_ENTRY {
+    return &plugin;
+}
