@@ -99,7 +99,7 @@ bool dtr_json_whole(const cJSON *item, uint64_t *value_p) {
     if (!cJSON_IsNumber(item))
         return false;
     double value = item->valuedouble;
-    if (!(value >= 0.0 && value <= 0x1p53) || value != floor(value))
+    if (!(value >= 0.0 && value < 0x1p53) || value != floor(value))
         return false;
     *value_p = (uint64_t)value;
     return true;

@@ -25,7 +25,7 @@ int dtr_json_read(const char *path, cJSON **object_p, struct dtr_error *error);
 /* The key that an object has twice, or NULL; "" when there is no memory to find out. */
 const char *dtr_json_duplicate(const cJSON *object);
 
-/* True when the item is a whole number of at most 2^53, all of which a double holds exactly. */
+/* True when the item is a whole number below 2^53: a double tells all of these apart. */
 bool dtr_json_whole(const cJSON *item, uint64_t *value_p);
 
 /* True when the text can be shown to the user as it is: no control characters. */
