@@ -102,6 +102,9 @@ bool dtr_model_layer_is_original(const struct dtr_model *model, uint32_t layer);
 bool dtr_model_tensor_shape(const struct dtr_model *model, struct dtr_tensor_id id,
                             uint32_t *rows_p, uint32_t *columns_p);
 
+/* True when everything is there that the task (enum dtr_task) needs on top of the layers. */
+bool dtr_model_has_task(const struct dtr_model *model, int32_t task);
+
 /* Writes rows [row, row + rows) and columns [column, column + columns) to `out`, row stride in
  * floats.  The tensor must exist.  Thread-safe. */
 void dtr_model_read(const struct dtr_model *model, struct dtr_tensor_id id, uint32_t row,

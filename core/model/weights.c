@@ -55,12 +55,9 @@ static bool is_within(enum dtr_tensor_kind kind, enum dtr_tensor_kind first,
     return kind >= first && kind <= last;
 }
 
-static bool is_required(const struct dtr_model_source *source, enum dtr_tensor_kind kind) {
-    if (kind <= DTR_TENSOR_EMBEDDINGS_NORM_BIAS)
-        return source->needs_embeddings;
-    if (kind <= DTR_TENSOR_OUTPUT_NORM_BIAS)
-        return true;
-    switch (source->task) {
+/* Whether a tensor of no layer belongs to the task. */
+static bool is_of_task(enum dtr_tensor_kind kind, int32_t task) {
+    switch (task) {
     case DTR_TASK_CLASSIFY:
         return is_within(kind, DTR_TENSOR_POOLER_WEIGHT, DTR_TENSOR_CLASSIFIER_BIAS);
     case DTR_TASK_FILL_MASK:
@@ -71,6 +68,12 @@ static bool is_required(const struct dtr_model_source *source, enum dtr_tensor_k
     default:
         return false;
     }
+}
+
+static bool is_required(const struct dtr_model_source *source, enum dtr_tensor_kind kind) {
+    if (kind <= DTR_TENSOR_EMBEDDINGS_NORM_BIAS)
+        return source->needs_embeddings;
+    return kind <= DTR_TENSOR_OUTPUT_NORM_BIAS || is_of_task(kind, source->task);
 }
 
 static bool is_of_layer(enum dtr_tensor_kind kind) {
@@ -214,6 +217,16 @@ bool dtr_model_tensor_shape(const struct dtr_model *model, struct dtr_tensor_id 
         return false;
     *rows_p = rows;
     *columns_p = columns;
+    return true;
+}
+
+bool dtr_model_has_task(const struct dtr_model *model, int32_t task) {
+    for (int kind = 0; kind < DTR_TENSOR_KINDS; kind++) {
+        const struct dtr_tensor_id id = {.kind = (enum dtr_tensor_kind)kind};
+        uint32_t rows, columns;
+        if (is_of_task(id.kind, task) && !dtr_model_tensor_shape(model, id, &rows, &columns))
+            return false;
+    }
     return true;
 }
 
