@@ -51,6 +51,8 @@ static int find_plugin(struct dtr_experiment_store *store, enum dtr_kind kind, c
     const int status = strcmp(name, "auto")
                            ? dtr_plugins_get(store->plugins, kind, name, plugin_p, &cause)
                            : choose(store, kind, plugin_p, &cause);
+    if (status == DTR_E_MEMORY)
+        return dtr_fail_memory(error);
     if (status)
         return dtr_fail_at(store, named.section, named.key, error, "%s: %s", named.key, cause.text);
     return DTR_OK;

@@ -409,7 +409,7 @@ static void note_unused(const struct dtr_experiment_store *store) {
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static int make_experiment(struct dtr_experiment_store *store, struct dtr_error *error) {
-    static int (*const steps[])(struct dtr_experiment_store * store, struct dtr_error * error) = {
+    static int (*const steps[])(struct dtr_experiment_store *, struct dtr_error *) = {
         dtr_entries_check, make_sections, make_run,     make_model,   make_input,
         make_cluster,      make_devices,  make_plugins, dtr_grid_make};
     int status = DTR_OK;
@@ -456,16 +456,21 @@ static char *folder_of(const char *file) {
     return absolute;
 }
 
+/* Such a path could not be printed. */
+static bool has_control(const char *text) {
+    while (*text && (unsigned char)*text >= ' ' && *text != 127)
+        text++;
+    return *text;
+}
+
 static int find_folders(struct dtr_experiment_store *store, const char *file,
                         struct dtr_error *error) {
     store->folder = folder_of(file);
     store->working = realpath(".", NULL);
     if (!store->folder || !store->working)
         return dtr_fail(error, DTR_E_CONFIG, "%s: the folder: %s", file, strerror(errno));
-    for (const char *p = store->folder; *p; p++)
-        if ((unsigned char)*p < ' ')
-            return dtr_fail(error, DTR_E_CONFIG, "%s: the folder's name holds a control character",
-                            file);
+    if (has_control(store->folder) || has_control(store->working))
+        return dtr_fail(error, DTR_E_CONFIG, "%s: a folder's name holds a control character", file);
     store->experiment.folder = store->folder;
     store->files_checked = true;
     return DTR_OK;

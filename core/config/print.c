@@ -97,6 +97,16 @@ static void print_grid(FILE *file, const struct dtr_experiment_store *store) {
     }
 }
 
+/* What was left to the machine says what it was there; another machine decides anew. */
+static void print_decided(FILE *file, const struct dtr_experiment_store *store,
+                          enum dtr_section_id id) {
+    const struct dtr_section_device *device = store->section[DTR_SECTION_DEVICE];
+    if (id == DTR_SECTION_DEVICE && !device->threads)
+        fprintf(file, "; threads = 0 was %u for device 0\n", store->settings[0].threads);
+    if (id == DTR_SECTION_KERNEL && store->automatic[DTR_KERNEL])
+        fprintf(file, "; auto was %s\n", store->automatic[DTR_KERNEL]->name);
+}
+
 char *dtr_experiment_print(const struct dtr_experiment *experiment) {
     const struct dtr_experiment_store *store = experiment->store;
     char *text = NULL;
@@ -111,6 +121,7 @@ char *dtr_experiment_print(const struct dtr_experiment *experiment) {
             print_input(file, store);
         else
             print_table(file, store, section->name, section->table, store->section[i]);
+        print_decided(file, store, (enum dtr_section_id)i);
     }
     for (uint32_t i = 0; i < experiment->devices; i++)
         print_device(file, store, i);

@@ -46,7 +46,7 @@ int dtr_kernels_open(const struct dtr_experiment *experiment, struct dtr_plugins
     struct dtr_kernels *kernels = calloc(1, sizeof *kernels);
     if (!kernels)
         return dtr_fail_memory(error);
-    kernels->dtype = (uint32_t)experiment->dtype;
+    kernels->dtype = (uint32_t)experiment->device[device].dtype;
     struct dtr_chain chain;
     int status = dtr_experiment_chain(experiment, DTR_KERNEL, device, &chain, error);
     if (!status)
