@@ -68,7 +68,7 @@ static const struct {
     [DTR_KERNEL] = {"kernel", 0, kernel_operations},
     [DTR_TRANSPORT] = {"transport", DTR_CAP_SURVIVES_PEER_LOSS | DTR_CAP_LAUNCH | DTR_CAP_REMOTE,
                        transport_operations},
-    [DTR_PLANNER] = {"planner", DTR_CAP_ADAPTIVE, planner_operations},
+    [DTR_PLANNER] = {"planner", DTR_CAP_ADAPTIVE | DTR_CAP_PREDICTS, planner_operations},
 };
 
 static const struct {
@@ -81,6 +81,7 @@ static const struct {
     {DTR_CAP_LAUNCH, DTR_TRANSPORT, "DTR_CAP_LAUNCH"},
     {DTR_CAP_REMOTE, DTR_TRANSPORT, "DTR_CAP_REMOTE"},
     {DTR_CAP_ADAPTIVE, DTR_PLANNER, "DTR_CAP_ADAPTIVE"},
+    {DTR_CAP_PREDICTS, DTR_PLANNER, "DTR_CAP_PREDICTS"},
 };
 
 /* Bits from 48 on are the plugin's own. */

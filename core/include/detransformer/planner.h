@@ -14,6 +14,10 @@ extern "C" {
 #endif
 
 #define DTR_CAP_ADAPTIVE (UINT64_C(1) << 0) /* observe() and replan(): plans again per request */
+#define DTR_CAP_PREDICTS (UINT64_C(1) << 1) /* plan() calls predict(): needs a profile         */
+
+/* What makes one plan better than another. */
+enum dtr_objective { DTR_LATENCY, DTR_THROUGHPUT, DTR_MEMORY };
 
 /* The structure of the model.  A plain Transformer has divisions == 0; each of its layers is an
  * original layer and a group of its own. */
@@ -91,6 +95,7 @@ struct dtr_problem {
     /* NULL while there is no profile. */
     int (*predict)(const struct dtr_problem *problem, const struct dtr_plan *plan,
                    struct dtr_prediction *prediction, struct dtr_error *error);
+    int32_t objective; /* enum dtr_objective */
 };
 
 /* What one request showed. */
