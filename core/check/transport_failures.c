@@ -223,20 +223,19 @@ static void strangers_are_refused(struct member *member) {
 static void a_killed_peer_is_found(struct member *member) {
     dtr_member_join_all(member, 1);
     const uint32_t victim = member->devices - 1;
-    unsigned char *large = dtr_member_memory(member, (size_t)8 << 20);
-    memset(large, 0, (size_t)8 << 20);
-    char byte = 0, last = 0;
-    struct dtr_request *out = NULL, *in = NULL;
-    if (member->device == victim)
+    if (member->device == victim) {
         for (uint32_t i = 0; i < victim; i++)
             dtr_member_sent(member, dtr_member_send(member, i, 1, "l", 1));
-    else {
-        in = dtr_member_receive(member, victim, 2, &byte, 1);
-        out = dtr_member_send(member, victim, 3, large, (size_t)8 << 20);
-    }
-    dtr_member_meet(member, member->device != victim);
-    if (member->device == victim)
+        dtr_member_meet(member, false);
         dtr_member_die(member);
+    }
+    const size_t bytes = (size_t)8 << 20;
+    unsigned char *large = dtr_member_memory(member, bytes);
+    memset(large, 0, bytes);
+    char byte = 0, last = 0;
+    struct dtr_request *in = dtr_member_receive(member, victim, 2, &byte, 1);
+    struct dtr_request *out = dtr_member_send(member, victim, 3, large, bytes);
+    dtr_member_meet(member, true);
     int status = dtr_member_finish(member, in, NULL);
     dtr_member_expect(member, status == DTR_E_PEER, "a receive from the dead returned %d", status);
     status = dtr_member_finish(member, out, NULL);

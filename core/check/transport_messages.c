@@ -289,6 +289,7 @@ static void allocates_nothing_when_warm(struct member *member) {
     unsigned char *out = dtr_member_memory(member, bytes);
     unsigned char *in = dtr_member_memory(member, member->devices * bytes);
     uint64_t warm = 0;
+    dtr_member_fill(out, bytes, 1);
     dtr_member_join_all(member, 1);
     for (int round = 0; round < ROUNDS; round++) {
         if (round == WARM)

@@ -11,9 +11,11 @@
 
 #define MAGIC UINT32_C(0x53525444)
 #define TAG 0u
-#define POSTED 4u                  /* receives below, for each peer                     */
-#define WINDOW ((size_t)16 << 20)  /* bytes on their way out, for each peer             */
-#define BACKLOG ((size_t)64 << 20) /* bytes that came and were not read, for each peer  */
+#define POSTED 4u                  /* receives below, for each peer */
+#define USUAL 16u                  /* segments in use for each peer, without more being made */
+#define SLAB 32u                   /* segments made at once */
+#define WINDOW ((size_t)16 << 20)  /* bytes on their way out, for each peer */
+#define BACKLOG ((size_t)64 << 20) /* bytes that came and were not read, for each peer */
 
 struct segment_slab {
     struct segment_slab *next;
@@ -46,22 +48,17 @@ static void segment_free(struct relay *relay, struct segment *segment) {
     relay->spare = segment;
 }
 
-/* As many again as there are: after a while there are always enough.  What is not used is not
- * touched, and so takes no memory. */
+/* What is not used is not touched, and so takes hardly any memory. */
 static bool segments_make(struct relay *relay) {
-    const uint32_t least = 8, most = 64;
-    uint32_t count = relay->segments < least ? least : relay->segments;
-    if (count > most)
-        count = most;
     struct segment_slab *slab =
-        relay->host->allocate(relay->host, 64, sizeof *slab + count * sizeof slab->segment[0]);
+        relay->host->allocate(relay->host, 64, sizeof *slab + SLAB * sizeof slab->segment[0]);
     if (!slab)
         return false;
     slab->next = relay->slabs;
     relay->slabs = slab;
-    relay->segments += count;
-    while (count-- > 0)
-        segment_free(relay, &slab->segment[count]);
+    relay->segments += SLAB;
+    for (uint32_t i = SLAB; i-- > 0;)
+        segment_free(relay, &slab->segment[i]);
     return true;
 }
 
@@ -310,6 +307,9 @@ int relay_begin(struct relay *relay, uint32_t devices) {
     if (!relay->peer)
         return DTR_E_MEMORY;
     memset(relay->peer, 0, devices * sizeof *relay->peer);
+    while (relay->segments < devices * USUAL)
+        if (!segments_make(relay))
+            return DTR_E_MEMORY;
     for (uint32_t i = 0; i < devices; i++)
         if (i != relay->exchange.device)
             post(relay, i);

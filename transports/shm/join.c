@@ -8,21 +8,11 @@
 #include "shm/shm.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LOOK_NS UINT64_C(1000000) /* between two looks at peers that are not there yet */
-
-bool shm_peer_is_dead(const struct shm_peer *peer) {
-    if (peer->process < 0)
-        return kill(peer->address.pid, 0) && errno == ESRCH;
-    struct pollfd end = {.fd = peer->process, .events = POLLIN};
-    return poll(&end, 1, 0) > 0;
-}
 
 /* --- one peer --- */
 
@@ -80,9 +70,10 @@ static int verify(struct shm *shm, const struct dtr_group *group, uint32_t index
 static int connect_peer(struct shm *shm, const struct dtr_group *group, uint32_t index,
                         struct dtr_error *error) {
     struct shm_peer *peer = &shm->peer[index];
-    const bool dead = shm_peer_is_dead(peer);
     if (!peer->directory)
-        peer->why = directory_attach(&peer->address, &peer->directory);
+        peer->why = directory_attach(&peer->address, &peer->directory_fd, &peer->directory);
+    const bool dead =
+        peer->directory ? directory_is_orphan(peer->directory_fd) : peer->why == ENOENT;
     if (peer->directory && !peer->lane)
         attach_lane(shm, group, index);
     const int status = peer->lane ? verify(shm, group, index, error) : DTR_OK;
@@ -98,7 +89,6 @@ static int connect_peer(struct shm *shm, const struct dtr_group *group, uint32_t
 static int read_addresses(struct shm *shm, const struct dtr_group *group, struct dtr_error *error) {
     for (uint32_t i = 0; i < group->devices; i++) {
         struct shm_peer *peer = &shm->peer[i];
-        peer->process = -1;
         if (i == group->device)
             continue;
         if (!shm_address_parse(group->addresses[i], &peer->address))
@@ -106,10 +96,6 @@ static int read_addresses(struct shm *shm, const struct dtr_group *group, struct
                                    "'%.80s' is no address of the transport 'shm'",
                                    group->addresses[i]);
         peer->own = lanes_at(shm->lanes, i, shm->head.ring_bytes);
-        peer->process = (int)syscall(SYS_pidfd_open, peer->address.pid, 0);
-        if (peer->process < 0 && errno == ESRCH)
-            return shm->host->fail(error, DTR_E_PEER, "device %u (process %d) has ended", i,
-                                   (int)peer->address.pid);
     }
     return DTR_OK;
 }
@@ -191,7 +177,7 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
     }
     memset(shm->peer, 0, group->devices * sizeof *shm->peer);
     for (uint32_t i = 0; i < group->devices; i++)
-        shm->peer[i].process = -1;
+        shm->peer[i].directory_fd = -1;
     status = prepare(shm, group, error);
     if (!status) {
         atomic_store_explicit(&shm->directory->lanes, (uint32_t)shm->lanes_fd + 1,
@@ -218,8 +204,8 @@ static void drop_peer(struct shm_peer *peer) {
     shm_part(peer);
     lane_unmap(peer->lane, peer->head.ring_bytes);
     directory_unmap(peer->directory);
-    if (peer->process >= 0)
-        close(peer->process);
+    if (peer->directory_fd >= 0)
+        close(peer->directory_fd);
 }
 
 void shm_leave(void *self) {

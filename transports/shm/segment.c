@@ -123,18 +123,26 @@ static int file_open(pid_t pid, int number, int *fd_p, size_t *bytes_p) {
 
 int directory_create(const uint8_t cookie[COOKIE_BYTES], int *fd_p, struct directory **map_p) {
     void *map;
-    const int cause =
-        file_create("detransformer", page_round(sizeof(struct directory)), fd_p, &map);
+    int fd;
+    const int cause = file_create("detransformer", page_round(sizeof(struct directory)), &fd, &map);
     if (cause)
         return cause;
     struct directory *directory = map;
+    struct flock lock = {.l_type = F_WRLCK};
+    if (fcntl(fd, F_OFD_SETLK, &lock)) {
+        const int refused = errno;
+        directory_unmap(directory);
+        close(fd);
+        return refused;
+    }
     directory->magic = DIRECTORY_MAGIC;
     memcpy(directory->cookie, cookie, COOKIE_BYTES);
+    *fd_p = fd;
     *map_p = directory;
     return 0;
 }
 
-int directory_attach(const struct shm_address *address, struct directory **map_p) {
+int directory_attach(const struct shm_address *address, int *fd_p, struct directory **map_p) {
     int fd;
     size_t bytes;
     int cause = file_open(address->pid, address->fd, &fd, &bytes);
@@ -145,15 +153,22 @@ int directory_attach(const struct shm_address *address, struct directory **map_p
         cause = EPERM;
     else if ((map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
         cause = errno;
-    close(fd);
-    if (cause)
-        return cause;
-    if (map->magic != DIRECTORY_MAGIC || memcmp(map->cookie, address->cookie, COOKIE_BYTES)) {
+    else if (map->magic != DIRECTORY_MAGIC || memcmp(map->cookie, address->cookie, COOKIE_BYTES)) {
         directory_unmap(map);
-        return EPERM;
+        cause = ENOENT; /* the process that it was has ended */
     }
+    if (cause) {
+        close(fd);
+        return cause;
+    }
+    *fd_p = fd;
     *map_p = map;
     return 0;
+}
+
+bool directory_is_orphan(int fd) {
+    struct flock lock = {.l_type = F_RDLCK};
+    return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type == F_UNLCK;
 }
 
 void directory_unmap(struct directory *directory) {

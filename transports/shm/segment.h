@@ -53,9 +53,11 @@ struct shm_address {
 bool shm_address_parse(const char *text, struct shm_address *address_p);
 int shm_address_print(const struct shm_address *address, char *text, size_t bytes);
 
-/* All return 0 or an errno. */
+/* All return 0 or an errno.  The creator holds a lock on its directory, which the kernel takes away
+ * with the process, however that ends; attaching to one that is gone gives ENOENT. */
 int directory_create(const uint8_t cookie[COOKIE_BYTES], int *fd_p, struct directory **map_p);
-int directory_attach(const struct shm_address *address, struct directory **map_p);
+int directory_attach(const struct shm_address *address, int *fd_p, struct directory **map_p);
+bool directory_is_orphan(int fd);
 void directory_unmap(struct directory *directory);
 
 size_t lanes_size(uint32_t devices, uint64_t ring_bytes);

@@ -109,7 +109,7 @@ static void look_for_losses(struct shm *shm) {
         if (atomic_load_explicit(&peer->lane->left, memory_order_acquire)) {
             shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
             lose(shm, i);
-        } else if (look && shm_peer_is_dead(peer)) {
+        } else if (look && directory_is_orphan(peer->directory_fd)) {
             shm->host->log(shm->host, DTR_LOG_WARN, "device %u (process %d) has ended", i,
                            (int)peer->address.pid);
             lose(shm, i);

@@ -17,8 +17,8 @@ struct shm_params {
 
 struct shm_peer {
     struct shm_address address;
-    int process; /* a pidfd, or -1 */
-    int why;     /* errno of the last try to reach it; 0: not ready yet */
+    int directory_fd; /* -1: not attached */
+    int why;          /* errno of the last try to reach it; 0: not ready yet */
     struct directory *directory;
     struct lanes_head head; /* of its lanes */
     struct lane *lane;      /* that this device writes to */
@@ -51,8 +51,5 @@ void shm_leave(void *self);
 
 /* Tells the peer that this device will not read what it writes. */
 void shm_part(struct shm_peer *peer);
-
-/* Whether the peer's process has ended. */
-bool shm_peer_is_dead(const struct shm_peer *peer);
 
 #endif
