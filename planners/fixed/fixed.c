@@ -8,6 +8,7 @@
 
 struct params {
     struct dtr_list strategy;
+    int64_t tiles;
 };
 
 struct fixed {
@@ -21,6 +22,12 @@ static const struct dtr_param params[] = {
      .help = "How the groups run: one strategy for all, or one for each group, in order.",
      .type = DTR_LIST,
      .offset = offsetof(struct params, strategy)},
+    {.key = "tiles",
+     .fallback = "1",
+     .range = "1..256",
+     .help = "Pieces in which a block-parallel exchange travels, each while the next is computed.",
+     .type = DTR_INT,
+     .offset = offsetof(struct params, tiles)},
     {.key = NULL},
 };
 
@@ -77,6 +84,7 @@ static int fixed_plan(void *self, const struct dtr_problem *problem, struct dtr_
         return fixed->host->fail(error, DTR_E_CONFIG,
                                  "%zu strategies for %u groups; give one, or one for each group",
                                  names->count, plan->groups);
+    plan->tiles = (uint32_t)fixed->params->tiles;
     for (uint32_t g = 0; g < plan->groups; g++) {
         uint32_t index;
         int status = find(fixed, problem, names->words[names->count == 1 ? 0 : g], &index, error);
