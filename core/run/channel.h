@@ -19,6 +19,10 @@ enum dtr_frame_type {
     DTR_FRAME_ADDRESS,   /* worker: its address in the transport, model digest */
     DTR_FRAME_GROUP,     /* leader: all addresses, epoch                       */
     DTR_FRAME_JOINED,    /* worker                                             */
+    DTR_FRAME_PROBE,     /* leader: measure these shapes                       */
+    DTR_FRAME_PROBED,    /* worker: how long they took                         */
+    DTR_FRAME_LINK,      /* leader: measure the link to that device, or answer it */
+    DTR_FRAME_LINKED,    /* worker: what the link carries                      */
     DTR_FRAME_PLAN,      /* leader: the plan                                   */
     DTR_FRAME_READY,     /* worker: weights are in place                       */
     DTR_FRAME_REQUEST,   /* leader                                             */

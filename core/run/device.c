@@ -91,7 +91,7 @@ void dtr_device_close(struct dtr_device *device) {
         dtr_program_free(device->cache[i]);
     free(device->cache);
     dtr_executor_free(device->executor);
-    dtr_engine_free(device->engine);
+    dtr_engine_free(atomic_load(&device->engine));
     if (device->joined)
         transport_ops(device)->leave(transport_self(device));
     dtr_chain_close(device->transport);
@@ -115,20 +115,31 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
                     uint64_t deadline_ns, struct dtr_error *error) {
     if (!device->transport)
         return DTR_OK;
-    int status =
+    const int status =
         transport_ops(device)->join(transport_self(device), group, deadline_ns, error);
-    if (status)
-        return status;
-    device->joined = true;
-    status = dtr_engine_create(dtr_chain_top(device->transport), device->log, &device->engine,
-                               error);
-    dtr_executor_set_engine(device->executor, device->engine);
+    if (!status)
+        device->joined = true;
     return status;
 }
 
+/* Until then the transport is free for measurements. */
+static int start_engine(struct dtr_device *device, struct dtr_error *error) {
+    struct dtr_engine *engine;
+    if (!device->transport || atomic_load(&device->engine))
+        return DTR_OK;
+    const int status =
+        dtr_engine_create(dtr_chain_top(device->transport), device->log, &engine, error);
+    if (status)
+        return status;
+    atomic_store(&device->engine, engine);
+    dtr_executor_set_engine(device->executor, engine);
+    return DTR_OK;
+}
+
 void dtr_device_abort(struct dtr_device *device) {
-    if (device->engine)
-        dtr_engine_abort(device->engine);
+    struct dtr_engine *engine = atomic_load(&device->engine);
+    if (engine)
+        dtr_engine_abort(engine);
 }
 
 /* --- weights and programs ---------------------------------------------------------------------- */
@@ -210,7 +221,10 @@ static int load_strategies(struct dtr_device *device, struct dtr_plan *plan,
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
                     struct dtr_error *error) {
     const struct dtr_session_options *options = &device->options;
-    int status = DTR_E_MEMORY;
+    int status = start_engine(device, error);
+    if (status)
+        return status;
+    status = DTR_E_MEMORY;
     struct dtr_plan *copy = dtr_plan_copy(plan, error);
     struct dtr_plan *kept = dtr_plan_copy(plan, error);
     uint32_t *lengths = malloc(options->sequences_max * sizeof *lengths);

@@ -6,6 +6,8 @@
 #ifndef DTR_RUN_DEVICE_H
 #define DTR_RUN_DEVICE_H
 
+#include <stdatomic.h>
+
 #include "config/experiment.h"
 #include "plan/plan.h"
 #include "run/executor.h"
@@ -39,7 +41,7 @@ struct dtr_device {
     struct dtr_kernels *kernels;
     struct dtr_open_chain *transport; /* NULL on a single device */
     bool joined;
-    struct dtr_engine *engine;
+    _Atomic(struct dtr_engine *) engine; /* other threads abort it */
     struct dtr_executor *executor;
     struct dtr_plan *plan; /* its strategies are those of the request that ran last */
     uint32_t tokens_max;

@@ -377,3 +377,46 @@ bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint
     ops->lateness(kernels->top->self, late_ns_p, due_ns_p);
     return true;
 }
+
+/* --- trials ------------------------------------------------------------------------------------ */
+
+int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint32_t rows,
+                    void **trial_p, struct dtr_error *error) {
+    const size_t values = (size_t)out * in;
+    struct dtr_weight *weight = calloc(1, sizeof *weight);
+    float *matrix = malloc(values * sizeof *matrix);
+    if (!weight || !matrix) {
+        free(weight);
+        free(matrix);
+        return dtr_fail_memory(error);
+    }
+    for (size_t i = 0; i < values; i++)
+        matrix[i] = (float)(i % 13) * 0.01f - 0.06f;
+    const struct dtr_linear linear = {
+        .size = sizeof linear,
+        .out = out,
+        .in = in,
+        .rows_max = rows,
+        .dtype = kernels->dtype,
+    };
+    weight->instance = choose(kernels, &linear);
+    const int status = ops_of(weight->instance)
+                           ->prepare(weight->instance->self, &linear, matrix, in, NULL,
+                                     &weight->packed, error);
+    free(matrix);
+    if (status)
+        weight_free(weight);
+    else
+        *trial_p = weight;
+    return status;
+}
+
+int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows,
+                           const float *x, size_t x_stride, float *y, size_t y_stride) {
+    return dtr_kernels_linear(kernels, trial, rows, x, x_stride, y, y_stride, 0);
+}
+
+void dtr_kernels_untry(struct dtr_kernels *kernels, void *trial) {
+    (void)kernels;
+    weight_free(trial);
+}

@@ -53,6 +53,13 @@ int dtr_kernels_add_norm(struct dtr_kernels *kernels, const struct dtr_norm *nor
 int dtr_kernels_moments(struct dtr_kernels *kernels, const struct dtr_norm *norm);
 int dtr_kernels_normalise(struct dtr_kernels *kernels, const struct dtr_norm *norm);
 
+/* A linear layer with a made-up weight, to measure: prepared, run, and let go. */
+int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint32_t rows,
+                    void **trial_p, struct dtr_error *error);
+int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows,
+                           const float *x, size_t x_stride, float *y, size_t y_stride);
+void dtr_kernels_untry(struct dtr_kernels *kernels, void *trial);
+
 /* Where the outermost plugin keeps a clock of its own: how late it was and how long it should
  * have taken since the last call; false where it does not. */
 bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint64_t *due_ns_p);

@@ -103,6 +103,87 @@ int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const cha
     return dtr_reader_done(reader) ? DTR_OK : malformed(error, "group");
 }
 
+void dtr_write_probes(struct dtr_writer *writer, const struct dtr_probe *probes, uint32_t count) {
+    dtr_write_u32(writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        dtr_write_u32(writer, probes[i].kind);
+        dtr_write_u32(writer, probes[i].rows);
+        dtr_write_u32(writer, probes[i].out);
+        dtr_write_u32(writer, probes[i].in);
+    }
+}
+
+/* A shape that would take more memory than any model's. */
+static bool probe_sane(const struct dtr_probe *probe) {
+    const uint64_t most = UINT64_C(1) << 28;
+    return probe->kind < DTR_PROBE_KINDS && probe->rows && probe->out &&
+           (probe->kind == DTR_PROBE_NORM || probe->in) &&
+           (uint64_t)probe->rows * probe->out <= most &&
+           (uint64_t)probe->rows * probe->in <= most &&
+           (uint64_t)probe->out * probe->in <= most;
+}
+
+int dtr_read_probes(struct dtr_reader *reader, struct dtr_probe **probes_p, uint32_t *count_p,
+                    struct dtr_error *error) {
+    const uint32_t count = dtr_read_u32(reader);
+    if (count > reader->length / (4 * sizeof(uint32_t)))
+        return malformed(error, "list of shapes");
+    struct dtr_probe *probes = calloc((size_t)count + 1, sizeof *probes);
+    if (!probes)
+        return dtr_fail_memory(error);
+    bool sane = true;
+    for (uint32_t i = 0; i < count; i++) {
+        probes[i].kind = dtr_read_u32(reader);
+        probes[i].rows = dtr_read_u32(reader);
+        probes[i].out = dtr_read_u32(reader);
+        probes[i].in = dtr_read_u32(reader);
+        sane &= probe_sane(&probes[i]);
+    }
+    if (!dtr_reader_done(reader) || !sane) {
+        free(probes);
+        return malformed(error, "list of shapes");
+    }
+    *probes_p = probes;
+    *count_p = count;
+    return DTR_OK;
+}
+
+void dtr_write_probed(struct dtr_writer *writer, const char *kernel, const double *seconds,
+                      uint32_t count) {
+    dtr_write_text(writer, kernel);
+    dtr_write_bytes(writer, seconds, count * sizeof *seconds);
+}
+
+int dtr_read_probed(struct dtr_reader *reader, uint32_t count, const char **kernel_p,
+                    double *seconds, struct dtr_error *error) {
+    *kernel_p = dtr_read_text(reader);
+    const void *bytes = dtr_read_bytes(reader, count * sizeof *seconds);
+    if (!dtr_reader_done(reader))
+        return malformed(error, "list of measurements");
+    memcpy(seconds, bytes, count * sizeof *seconds);
+    for (uint32_t i = 0; i < count; i++)
+        if (!(seconds[i] > 0) || !(seconds[i] < 1e6))
+            return malformed(error, "measurement");
+    return DTR_OK;
+}
+
+void dtr_write_link(struct dtr_writer *writer, const struct dtr_link_frame *frame) {
+    dtr_write_u32(writer, frame->peer);
+    dtr_write_u32(writer, frame->echoes);
+    dtr_write_bytes(writer, &frame->link, sizeof frame->link);
+}
+
+int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame,
+                  struct dtr_error *error) {
+    frame->peer = dtr_read_u32(reader);
+    frame->echoes = dtr_read_u32(reader);
+    const void *link = dtr_read_bytes(reader, sizeof frame->link);
+    if (!dtr_reader_done(reader))
+        return malformed(error, "word on a link");
+    memcpy(&frame->link, link, sizeof frame->link);
+    return DTR_OK;
+}
+
 void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready) {
     dtr_write_u64(writer, ready->weight_bytes);
     dtr_write_text(writer, ready->kernel);

@@ -5,6 +5,7 @@
 #ifndef DTR_RUN_PROTOCOL_H
 #define DTR_RUN_PROTOCOL_H
 
+#include "plan/profile.h"
 #include "run/device.h"
 #include "run/message.h"
 
@@ -38,6 +39,27 @@ int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
 void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group);
 int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const char **addresses,
                    struct dtr_error *error);
+
+/* DTR_FRAME_PROBE; the array read is the caller's. */
+void dtr_write_probes(struct dtr_writer *writer, const struct dtr_probe *probes, uint32_t count);
+int dtr_read_probes(struct dtr_reader *reader, struct dtr_probe **probes_p, uint32_t *count_p,
+                    struct dtr_error *error);
+
+/* DTR_FRAME_PROBED */
+void dtr_write_probed(struct dtr_writer *writer, const char *kernel, const double *seconds,
+                      uint32_t count);
+int dtr_read_probed(struct dtr_reader *reader, uint32_t count, const char **kernel_p,
+                    double *seconds, struct dtr_error *error);
+
+/* DTR_FRAME_LINK, DTR_FRAME_LINKED */
+struct dtr_link_frame {
+    uint32_t peer;
+    bool echoes; /* answer the peer instead of measuring */
+    struct dtr_link link; /* LINKED: what was measured */
+};
+void dtr_write_link(struct dtr_writer *writer, const struct dtr_link_frame *frame);
+int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame,
+                  struct dtr_error *error);
 
 /* DTR_FRAME_READY */
 struct dtr_ready {

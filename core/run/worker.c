@@ -10,6 +10,7 @@
 
 #include "plan/strategy.h"
 #include "run/channel.h"
+#include "run/probe.h"
 #include "run/protocol.h"
 
 /* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
@@ -132,14 +133,48 @@ static int join(struct worker *worker, struct dtr_error *error) {
     return status ? status : send_written(worker, DTR_FRAME_JOINED, error);
 }
 
-static int load(struct worker *worker, struct dtr_error *error) {
+static int measure_kernels(struct worker *worker, struct dtr_reader *reader,
+                           struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
-    struct dtr_reader reader;
-    struct dtr_plan *plan;
-    int status = expect(worker, DTR_FRAME_PLAN, &reader, error);
+    struct dtr_probe *probes;
+    uint32_t count;
+    int status = dtr_read_probes(reader, &probes, &count, error);
+    if (status)
+        return status;
+    double *seconds = calloc((size_t)count + 1, sizeof *seconds);
+    status = seconds ? dtr_probe_kernels(device, probes, count, seconds, error)
+                     : dtr_fail_memory(error);
+    free(probes);
     if (!status)
-        status = dtr_plan_decode(reader.bytes, reader.length, &device->model->shape,
-                                 worker->experiment->devices, dtr_strategy_count(), &plan, error);
+        dtr_write_probed(&worker->writer, dtr_kernels_name(device->kernels), seconds, count);
+    free(seconds);
+    return status ? status : send_written(worker, DTR_FRAME_PROBED, error);
+}
+
+static int measure_link(struct worker *worker, struct dtr_reader *reader,
+                        struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    struct dtr_link_frame frame;
+    int status = dtr_read_link(reader, &frame, error);
+    if (status)
+        return status;
+    if (frame.peer >= worker->experiment->devices || frame.peer == device->device)
+        return dtr_fail(error, DTR_E_CORRUPT, "there is no link to device %u", frame.peer);
+    status = frame.echoes ? dtr_probe_echo(device, frame.peer, error)
+                          : dtr_probe_link(device, frame.peer, &frame.link, error);
+    if (status)
+        return status;
+    dtr_write_link(&worker->writer, &frame);
+    return send_written(worker, DTR_FRAME_LINKED, error);
+}
+
+static int take_plan(struct worker *worker, const struct dtr_reader *reader,
+                     struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    struct dtr_plan *plan;
+    int status =
+        dtr_plan_decode(reader->bytes, reader->length, &device->model->shape,
+                        worker->experiment->devices, dtr_strategy_count(), &plan, error);
     if (status)
         return status;
     status = dtr_device_load(device, plan, error);
@@ -150,6 +185,31 @@ static int load(struct worker *worker, struct dtr_error *error) {
                     &(struct dtr_ready){.weight_bytes = dtr_kernels_bytes(device->kernels),
                                         .kernel = dtr_kernels_name(device->kernels)});
     return send_written(worker, DTR_FRAME_READY, error);
+}
+
+/* Measures what the leader asks for until it sends the plan, or the end. */
+static int load(struct worker *worker, bool *ended_p, struct dtr_error *error) {
+    for (;;) {
+        struct dtr_frame frame;
+        struct dtr_reader reader;
+        int status = receive(worker, &frame, &reader, error);
+        if (status)
+            return status;
+        *ended_p = frame.type == DTR_FRAME_END;
+        if (*ended_p)
+            return DTR_OK;
+        if (frame.type == DTR_FRAME_PLAN)
+            return take_plan(worker, &reader, error);
+        if (frame.type == DTR_FRAME_PROBE)
+            status = measure_kernels(worker, &reader, error);
+        else if (frame.type == DTR_FRAME_LINK)
+            status = measure_link(worker, &reader, error);
+        else
+            status = dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a plan was due",
+                              frame.type);
+        if (status)
+            return status;
+    }
 }
 
 static int run_request(struct worker *worker, struct dtr_reader *reader,
@@ -213,9 +273,10 @@ int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *
     status = set_up(&worker, error);
     if (!status)
         status = join(&worker, error);
+    bool ended = false;
     if (!status)
-        status = load(&worker, error);
-    if (!status)
+        status = load(&worker, &ended, error);
+    if (!status && !ended)
         status = serve_requests(&worker, error);
     if (status && !dtr_channel_closed(worker.channel))
         tell_failure(&worker, error);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The time of a kernel is taken to be affine in the rows between two measured numbers of them, and
+ * proportional to the size of the matrix near a measured one.
+ */
+#include "plan/profile.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/ini.h"
+
+/* What the engine takes to begin a collective, or to see that it is complete; what memory carries
+ * in a copy. */
+static const double start_s = 10e-6, copy_bytes_per_s = 6e9;
+
+static const char *const kind_names[] = {"linear", "attention", "norm"};
+
+/* --- shapes ------------------------------------------------------------------------------------ */
+
+static int add_probe(struct dtr_profile *profile, uint32_t kind, uint32_t rows, uint32_t out,
+                     uint32_t in) {
+    for (uint32_t i = 0; i < profile->probes_count; i++) {
+        const struct dtr_probe *known = &profile->probes[i];
+        if (known->kind == kind && known->rows == rows && known->out == out && known->in == in)
+            return DTR_OK;
+    }
+    struct dtr_probe *larger =
+        realloc(profile->probes, (profile->probes_count + 1) * sizeof *larger);
+    if (!larger)
+        return DTR_E_MEMORY;
+    larger[profile->probes_count++] = (struct dtr_probe){kind, rows, out, in};
+    profile->probes = larger;
+    return DTR_OK;
+}
+
+/* A part of a dimension for each of the devices, at least one. */
+static uint32_t part_of(uint32_t size, uint32_t devices) {
+    return size > devices ? size / devices : 1;
+}
+
+static int add_block(struct dtr_profile *profile, uint32_t rows, uint32_t width,
+                     uint32_t attention, uint32_t intermediate, uint32_t head_size,
+                     uint32_t devices) {
+    const uint32_t heads = part_of(attention / head_size, devices) * head_size;
+    const uint32_t columns = part_of(intermediate, devices);
+    int status = add_probe(profile, DTR_PROBE_LINEAR, rows, 3 * heads, width);
+    status = status ? status : add_probe(profile, DTR_PROBE_LINEAR, rows, width, heads);
+    status = status ? status : add_probe(profile, DTR_PROBE_LINEAR, rows, columns, width);
+    status = status ? status : add_probe(profile, DTR_PROBE_LINEAR, rows, width, columns);
+    status = status ? status : add_probe(profile, DTR_PROBE_ATTENTION, rows, heads, head_size);
+    return status ? status : add_probe(profile, DTR_PROBE_NORM, rows, width, 0);
+}
+
+static int add_rows(struct dtr_profile *profile, const struct dtr_model_shape *model,
+                    uint32_t rows) {
+    const uint32_t head_size = model->hidden / model->heads;
+    int status = add_block(profile, rows, model->hidden, model->hidden, model->intermediate,
+                           head_size, 1);
+    if (!status && profile->devices > 1)
+        status = add_block(profile, rows, model->hidden, model->hidden, model->intermediate,
+                           head_size, profile->devices);
+    if (!status && model->divisions)
+        status = add_block(profile, rows, model->hidden / model->divisions, model->sub_attention,
+                           model->sub_intermediate, model->sub_attention / model->sub_heads, 1);
+    return status;
+}
+
+static struct dtr_profile *allocate(uint32_t devices) {
+    struct dtr_profile *profile = calloc(1, sizeof *profile);
+    if (!profile)
+        return NULL;
+    profile->devices = devices;
+    profile->link = calloc((size_t)devices * devices, sizeof *profile->link);
+    profile->kernel = calloc(devices, sizeof *profile->kernel);
+    if (profile->link && profile->kernel)
+        return profile;
+    dtr_profile_free(profile);
+    return NULL;
+}
+
+int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, uint32_t rows,
+                       struct dtr_profile **profile_p, struct dtr_error *error) {
+    static const uint32_t ladder[] = {1, 8, 32, 128, 512};
+    struct dtr_profile *profile = allocate(devices);
+    int status = profile ? DTR_OK : DTR_E_MEMORY;
+    for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && !status; i++)
+        if (ladder[i] < rows)
+            status = add_rows(profile, model, ladder[i]);
+    if (!status)
+        status = add_rows(profile, model, rows);
+    if (!status) {
+        profile->seconds =
+            calloc((size_t)devices * profile->probes_count, sizeof *profile->seconds);
+        status = profile->seconds ? DTR_OK : DTR_E_MEMORY;
+    }
+    if (status) {
+        dtr_profile_free(profile);
+        return dtr_fail_memory(error);
+    }
+    *profile_p = profile;
+    return DTR_OK;
+}
+
+void dtr_profile_free(struct dtr_profile *profile) {
+    if (!profile)
+        return;
+    for (uint32_t i = 0; profile->kernel && i < profile->devices; i++)
+        free(profile->kernel[i]);
+    free(profile->kernel);
+    free(profile->probes);
+    free(profile->seconds);
+    free(profile->link);
+    free(profile);
+}
+
+/* --- files ------------------------------------------------------------------------------------- */
+
+static void write_device(const struct dtr_profile *profile, uint32_t device, FILE *out) {
+    fprintf(out, "\n[device.%u]\n", device);
+    dtr_ini_write(out, "kernel", profile->kernel[device]);
+    for (uint32_t i = 0; i < profile->probes_count; i++) {
+        const struct dtr_probe *probe = &profile->probes[i];
+        fprintf(out, "%s_%u_%u_%u = %.6g\n", kind_names[probe->kind], probe->rows, probe->out,
+                probe->in, profile->seconds[(size_t)device * profile->probes_count + i]);
+    }
+    for (uint32_t i = 0; i < profile->devices; i++) {
+        const struct dtr_link *link = &profile->link[(size_t)device * profile->devices + i];
+        if (i != device)
+            fprintf(out, "link_%u = %.6g %.6g\n", i, link->latency_s, link->bytes_per_s);
+    }
+}
+
+int dtr_profile_save(const struct dtr_profile *profile, const char *path,
+                     struct dtr_error *error) {
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
+    fputs("; Measured by `detransformer profile`.  Kernels in seconds: kind_rows_out_in; links to "
+          "device N:\n; latency in seconds, then bytes per second.\n[profile]\n",
+          file);
+    dtr_ini_write(file, "cpu", profile->cpu);
+    dtr_ini_write(file, "model", profile->model);
+    fprintf(file, "devices = %u\n", profile->devices);
+    for (uint32_t i = 0; i < profile->devices; i++)
+        write_device(profile, i, file);
+    const int failed = ferror(file);
+    if (fclose(file) || failed)
+        return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
+    return DTR_OK;
+}
+
+static const char *value_of(const struct dtr_ini *ini, const char *section, const char *key) {
+    const struct dtr_ini_entry *entry = dtr_ini_find(ini, section, key);
+    return entry ? entry->value : "";
+}
+
+/* "linear_128_768_768"; false for other keys. */
+static bool probe_of(const char *key, struct dtr_probe *probe) {
+    for (uint32_t kind = 0; kind < DTR_PROBE_KINDS; kind++) {
+        const size_t length = strlen(kind_names[kind]);
+        char more;
+        if (strncmp(key, kind_names[kind], length) != 0 || key[length] != '_' ||
+            sscanf(key + length, "_%u_%u_%u%c", &probe->rows, &probe->out, &probe->in, &more) != 3)
+            continue;
+        probe->kind = kind;
+        return probe->rows && probe->out;
+    }
+    return false;
+}
+
+static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *next,
+                      const struct dtr_ini_entry *entry, struct dtr_error *error) {
+    struct dtr_probe probe;
+    uint32_t peer;
+    double first, second;
+    if (strcmp(entry->key, "kernel") == 0) {
+        profile->kernel[device] = strdup(entry->value);
+        return profile->kernel[device] ? DTR_OK : dtr_fail_memory(error);
+    }
+    if (sscanf(entry->key, "link_%u", &peer) == 1 && peer < profile->devices &&
+        sscanf(entry->value, "%lf %lf", &first, &second) == 2 && first >= 0 && second > 0) {
+        profile->link[(size_t)device * profile->devices + peer] =
+            (struct dtr_link){first, second};
+        return DTR_OK;
+    }
+    const struct dtr_probe *known = &profile->probes[*next];
+    if (!probe_of(entry->key, &probe) || *next >= profile->probes_count ||
+        memcmp(&probe, known, sizeof probe) != 0 || sscanf(entry->value, "%lf", &first) != 1 ||
+        !(first > 0))
+        return dtr_fail(error, DTR_E_CONFIG, "%s: '%s' is no measurement", entry->origin,
+                        entry->key);
+    profile->seconds[(size_t)device * profile->probes_count + (*next)++] = first;
+    return DTR_OK;
+}
+
+static int read_probes(struct dtr_profile *profile, const struct dtr_ini *ini) {
+    struct dtr_probe probe;
+    for (size_t i = 0; i < ini->entries_count; i++)
+        if (strcmp(ini->entries[i].section, "device.0") == 0 &&
+            probe_of(ini->entries[i].key, &probe) &&
+            add_probe(profile, probe.kind, probe.rows, probe.out, probe.in))
+            return DTR_E_MEMORY;
+    profile->seconds = calloc((size_t)profile->devices * profile->probes_count + 1,
+                              sizeof *profile->seconds);
+    return profile->seconds ? DTR_OK : DTR_E_MEMORY;
+}
+
+static int read_device(struct dtr_profile *profile, const struct dtr_ini *ini, uint32_t device,
+                       struct dtr_error *error) {
+    char section[32];
+    uint32_t next = 0;
+    int status = DTR_OK;
+    snprintf(section, sizeof section, "device.%u", device);
+    for (size_t i = 0; i < ini->entries_count && !status; i++)
+        if (strcmp(ini->entries[i].section, section) == 0)
+            status = read_entry(profile, device, &next, &ini->entries[i], error);
+    if (!status && (next != profile->probes_count || !next || !profile->kernel[device]))
+        status = dtr_fail(error, DTR_E_CONFIG, "%s: [%s] is not complete", ini->file, section);
+    for (uint32_t i = 0; i < profile->devices && !status; i++)
+        if (i != device &&
+            !(profile->link[(size_t)device * profile->devices + i].bytes_per_s > 0))
+            status = dtr_fail(error, DTR_E_CONFIG, "%s: [%s] has no link_%u", ini->file, section,
+                              i);
+    return status;
+}
+
+int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error) {
+    struct dtr_ini *ini;
+    int status = dtr_ini_read(path, &ini, error);
+    if (status)
+        return status;
+    const long devices = strtol(value_of(ini, "profile", "devices"), NULL, 10);
+    struct dtr_profile *profile = NULL;
+    if (devices < 1 || devices > 65536)
+        status = dtr_fail(error, DTR_E_CONFIG, "%s: is no profile", path);
+    else if (!(profile = allocate((uint32_t)devices)) || read_probes(profile, ini))
+        status = dtr_fail_memory(error);
+    for (uint32_t i = 0; !status && i < profile->devices; i++)
+        status = read_device(profile, ini, i, error);
+    if (!status) {
+        snprintf(profile->cpu, sizeof profile->cpu, "%s", value_of(ini, "profile", "cpu"));
+        snprintf(profile->model, sizeof profile->model, "%s",
+                 value_of(ini, "profile", "model"));
+        *profile_p = profile;
+    } else {
+        dtr_profile_free(profile);
+    }
+    dtr_ini_free(ini);
+    return status;
+}
+
+/* --- costs ------------------------------------------------------------------------------------- */
+
+/* How far apart two sizes are, on the scale on which doubling is one. */
+static double distance(uint32_t a, uint32_t b) {
+    return fabs(log2((double)a / (double)b));
+}
+
+/* Measurements of one matrix with fewer and with more rows than wanted. */
+struct bracket {
+    double below_s, above_s;
+    uint32_t below, above; /* rows; 0: none */
+};
+
+static double interpolate(const struct bracket *bracket, double rows) {
+    if (!bracket->below)
+        return bracket->above_s * rows / bracket->above;
+    if (!bracket->above)
+        return bracket->below_s * rows / bracket->below;
+    if (bracket->above == bracket->below)
+        return bracket->above_s;
+    return bracket->below_s + (bracket->above_s - bracket->below_s) *
+                                  (rows - bracket->below) / (bracket->above - bracket->below);
+}
+
+/* The measured shape whose matrix is nearest. */
+static const struct dtr_probe *nearest(const struct dtr_profile *profile, uint32_t kind,
+                                       uint32_t out, uint32_t in) {
+    const struct dtr_probe *best = NULL;
+    double least = INFINITY;
+    for (uint32_t i = 0; i < profile->probes_count; i++) {
+        const struct dtr_probe *probe = &profile->probes[i];
+        if (probe->kind != kind)
+            continue;
+        const double far = distance(probe->out, out) +
+                           (kind == DTR_PROBE_LINEAR ? distance(probe->in, in) : 0);
+        if (far < least) {
+            least = far;
+            best = probe;
+        }
+    }
+    return best;
+}
+
+static double kernel_s(const struct dtr_profile *profile, uint32_t device, uint32_t kind,
+                       double rows, uint32_t out, uint32_t in) {
+    const struct dtr_probe *like = nearest(profile, kind, out, in);
+    const double *seconds = profile->seconds + (size_t)device * profile->probes_count;
+    struct bracket bracket = {0};
+    if (!like)
+        return 0;
+    for (uint32_t i = 0; i < profile->probes_count; i++) {
+        const struct dtr_probe *probe = &profile->probes[i];
+        if (probe->kind != kind || probe->out != like->out || probe->in != like->in)
+            continue;
+        if (probe->rows <= rows && probe->rows >= bracket.below) {
+            bracket.below = probe->rows;
+            bracket.below_s = seconds[i];
+        }
+        if (probe->rows >= rows && (!bracket.above || probe->rows < bracket.above)) {
+            bracket.above = probe->rows;
+            bracket.above_s = seconds[i];
+        }
+    }
+    const double scale = kind == DTR_PROBE_LINEAR
+                             ? (double)out * in / ((double)like->out * like->in)
+                             : (double)out / like->out;
+    return scale * interpolate(&bracket, rows);
+}
+
+/* Attention of s queries over s keys was measured; it takes as long over any as many pairs. */
+static double attention_s(const struct dtr_profile *profile, const struct dtr_schedule *schedule,
+                          const struct dtr_step *step) {
+    const uint32_t width = dtr_range_count(step->out.columns);
+    double total = 0;
+    for (uint32_t i = 0; i < step->listed; i++) {
+        const struct dtr_span *span = &schedule->spans[step->list + i];
+        const double pairs = (double)span->query_rows * span->key_rows;
+        total += kernel_s(profile, schedule->device, DTR_PROBE_ATTENTION, sqrt(pairs), width,
+                          width / step->heads);
+    }
+    return total;
+}
+
+double dtr_profile_step_s(void *arg, const struct dtr_schedule *schedule,
+                          const struct dtr_step *step) {
+    const struct dtr_profile *profile = arg;
+    const uint32_t rows = dtr_range_count(step->out.rows);
+    const uint32_t columns = dtr_range_count(step->out.columns);
+    switch ((enum dtr_step_kind)step->kind) {
+    case DTR_STEP_LINEAR:
+        return kernel_s(profile, schedule->device, DTR_PROBE_LINEAR, rows, columns,
+                        dtr_range_count(step->in[0].columns));
+    case DTR_STEP_ATTENTION:
+        return attention_s(profile, schedule, step);
+    case DTR_STEP_EMBED:
+    case DTR_STEP_ADD_NORM:
+    case DTR_STEP_MOMENTS:
+    case DTR_STEP_NORMALISE:
+        return kernel_s(profile, schedule->device, DTR_PROBE_NORM, rows, columns, 0);
+    default:
+        return 2.0 * sizeof(float) * rows * columns / copy_bytes_per_s;
+    }
+}
+
+double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device) {
+    const double *seconds = profile->seconds + (size_t)device * profile->probes_count;
+    double flops = 0, total = 0;
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < profile->probes_count; i++)
+        rows = profile->probes[i].rows > rows ? profile->probes[i].rows : rows;
+    for (uint32_t i = 0; i < profile->probes_count; i++) {
+        const struct dtr_probe *probe = &profile->probes[i];
+        if (probe->kind != DTR_PROBE_LINEAR || probe->rows != rows)
+            continue;
+        flops += 2.0 * probe->rows * probe->out * probe->in;
+        total += seconds[i];
+    }
+    return total > 0 ? flops / total * 1e-9 : 0;
+}
+
+struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile) {
+    return (struct dtr_cost){
+        .arg = (void *)(uintptr_t)profile,
+        .step_s = dtr_profile_step_s,
+        .link = profile->link,
+        .start_s = start_s,
+    };
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * profile.h -- what was measured of a group of devices: how long kernels take at a number of
+ * shapes, and what each link carries.  From it the cost of any step is worked out.
+ */
+#ifndef DTR_PLAN_PROFILE_H
+#define DTR_PLAN_PROFILE_H
+
+#include <detransformer/planner.h>
+
+#include "base/error.h"
+#include "plan/schedule.h"
+#include "plan/simulate.h"
+
+enum dtr_probe_kind { DTR_PROBE_LINEAR, DTR_PROBE_ATTENTION, DTR_PROBE_NORM, DTR_PROBE_KINDS };
+
+/* One shape of a kernel.  linear: rows, out, in.  attention: rows queries see as many keys; out is
+ * heads * head_size, in the head_size.  norm: rows, out columns. */
+struct dtr_probe {
+    uint32_t kind; /* enum dtr_probe_kind */
+    uint32_t rows, out, in;
+};
+
+struct dtr_profile {
+    uint32_t devices;
+    struct dtr_probe *probes;
+    uint32_t probes_count;
+    double *seconds;       /* [devices][probes_count] */
+    struct dtr_link *link; /* [devices][devices] */
+    char **kernel;         /* [devices] the plugin measured */
+    char model[65];        /* digest of the model, in hexadecimal */
+    char cpu[200];         /* of the leader */
+};
+
+/* The shapes that the model's layers have on that many devices, for requests of up to `rows`
+ * tokens; nothing is measured yet. */
+int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, uint32_t rows,
+                       struct dtr_profile **profile_p, struct dtr_error *error);
+void dtr_profile_free(struct dtr_profile *profile);
+
+/* As an INI file, and back.  DTR_E_SYSTEM, DTR_E_CONFIG. */
+int dtr_profile_save(const struct dtr_profile *profile, const char *path,
+                     struct dtr_error *error);
+int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error);
+
+/* How long the step takes on the schedule's device; `arg` is the profile. */
+double dtr_profile_step_s(void *arg, const struct dtr_schedule *schedule,
+                          const struct dtr_step *step);
+
+/* The device's speed in the linear layers that it spends its time in. */
+double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device);
+
+/* The cost model of the profile; it points into the profile. */
+struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile);
+
+#endif
