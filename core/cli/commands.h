@@ -12,6 +12,7 @@ extern const struct dtr_command dtr_command_plan;
 extern const struct dtr_command dtr_command_inspect;
 extern const struct dtr_command dtr_command_plugins;
 extern const struct dtr_command dtr_command_tokenize;
+extern const struct dtr_command dtr_command_profile;
 extern const struct dtr_command dtr_command_run;
 extern const struct dtr_command dtr_command_sweep;
 extern const struct dtr_command dtr_command_worker;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/session.h"
 
 static int load(const struct dtr_command *command, const struct dtr_cli *cli,
                 const struct dtr_arguments *arguments, struct dtr_opened *opened,
@@ -79,27 +78,33 @@ static int check_requests(struct dtr_input *input, struct dtr_error *error) {
 }
 
 int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened,
-                  struct dtr_model **model_p, struct dtr_plan **plan_p,
                   struct dtr_error *error) {
-    const struct dtr_model_source source = dtr_experiment_model(opened->experiment);
-    struct dtr_model *model;
-    int status = dtr_model_open(&source, &model, error);
-    if (status)
-        return status;
-    status = dtr_input_check(opened->input, model, error);
+    const struct dtr_experiment *experiment = opened->experiment;
+    const struct dtr_model_source source = dtr_experiment_model(experiment);
+    int status = dtr_model_open(&source, &opened->model, error);
+    if (!status)
+        status = dtr_input_check(opened->input, opened->model, error);
     if (!status)
         status = check_requests(opened->input, error);
     if (!status)
-        status = dtr_session_plan(opened->experiment, &opened->options, model, &cli->log, plan_p,
-                                  error);
-    if (status)
-        dtr_model_close(model);
-    else
-        *model_p = model;
-    return status;
+        status = dtr_planning_read_profile(experiment, opened->model, &opened->profile, error);
+    if (status || dtr_planning_needs_profile(experiment))
+        return status;
+    return dtr_cli_plan(cli, opened, error);
+}
+
+int dtr_cli_plan(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
+    const int status =
+        dtr_planning_create(opened->experiment, &opened->options, opened->model, opened->profile,
+                            &cli->log, &opened->planning, error);
+    return status ? status : dtr_planning_plan(opened->planning, &opened->plan, error);
 }
 
 void dtr_cli_close(struct dtr_opened *opened) {
+    dtr_plan_free(opened->plan);
+    dtr_planning_free(opened->planning);
+    dtr_profile_free(opened->profile);
+    dtr_model_close(opened->model);
     dtr_input_close(opened->input);
     dtr_experiment_free(opened->experiment);
     dtr_plugins_free(opened->plugins);

@@ -15,6 +15,7 @@ static const struct dtr_command *const commands[] = {
     &dtr_command_check,
     &dtr_command_run,
     &dtr_command_plan,
+    &dtr_command_profile,
     &dtr_command_sweep,
     &dtr_command_inspect,
     &dtr_command_plugins,

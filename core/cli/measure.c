@@ -93,3 +93,21 @@ int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
     dtr_session_close(job.session);
     return status;
 }
+
+int dtr_cli_profile(const struct dtr_cli *cli, struct dtr_opened *opened,
+                    struct dtr_progress *progress, struct dtr_error *error) {
+    const struct dtr_session_progress stages = {progress, show};
+    struct dtr_session_options options = opened->options;
+    struct dtr_session *session = NULL;
+    options.only_profile = true;
+    const int status = dtr_session_open(opened->experiment, opened->plugins, cli->plugin_path,
+                                        &options, &cli->log, &stages, &session, error);
+    if (progress)
+        dtr_progress_end(progress);
+    if (status)
+        return status;
+    dtr_profile_free(opened->profile);
+    opened->profile = dtr_session_take_profile(session);
+    dtr_session_close(session);
+    return DTR_OK;
+}

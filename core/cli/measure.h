@@ -24,4 +24,9 @@ int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
                     const struct dtr_measure *wanted, cJSON **report_p,
                     struct dtr_error *error);
 
+/* Starts the devices, measures their kernels and links, ends them; opened->profile is what was
+ * found.  `progress` may be NULL. */
+int dtr_cli_profile(const struct dtr_cli *cli, struct dtr_opened *opened,
+                    struct dtr_progress *progress, struct dtr_error *error);
+
 #endif

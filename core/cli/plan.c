@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/experiment.h"
+#include "cli/measure.h"
 #include "plan/account.h"
+#include "plan/predict.h"
 #include "plan/strategy.h"
 #include "report/report.h"
-#include "run/session.h"
 
 static const struct dtr_option options[] = {
     {"explain", NULL, "every device of every candidate, and the chosen plan's steps", false},
@@ -22,33 +22,29 @@ static const struct dtr_option options[] = {
 
 struct job {
     struct dtr_opened opened;
-    struct dtr_model *model;
-    struct dtr_plan *plan; /* the chosen one */
+    uint32_t *lengths; /* of the largest request */
     cJSON *json;
     bool explain, quiet;
 };
 
-/* The schedule that one device would run for the largest request. */
-static int lower(const struct job *job, const struct dtr_plan *plan, uint32_t device,
-                 struct dtr_schedule **schedule_p, struct dtr_error *error) {
-    const uint32_t sequences = job->opened.options.sequences_max;
-    uint32_t *lengths = malloc(sequences * sizeof *lengths);
-    if (!lengths)
-        return dtr_fail_memory(error);
-    for (uint32_t i = 0; i < sequences; i++)
-        lengths[i] = job->opened.options.length_max;
-    const struct dtr_lowering lowering = {
-        .model = &job->model->shape,
-        .plan = plan,
-        .device = device,
-        .sequences = sequences,
-        .lengths = lengths,
+/* The largest request. */
+static struct dtr_lowering request_of(const struct job *job) {
+    return (struct dtr_lowering){
+        .model = &job->opened.model->shape,
+        .sequences = job->opened.options.sequences_max,
+        .lengths = job->lengths,
         .hidden_input = job->opened.experiment->input == DTR_INPUT_HIDDEN,
         .wire = (uint8_t)job->opened.experiment->wire,
     };
-    const int status = dtr_lower(&lowering, schedule_p, error);
-    free(lengths);
-    return status;
+}
+
+/* The schedule that one device would run for it. */
+static int lower(const struct job *job, const struct dtr_plan *plan, uint32_t device,
+                 struct dtr_schedule **schedule_p, struct dtr_error *error) {
+    struct dtr_lowering lowering = request_of(job);
+    lowering.plan = plan;
+    lowering.device = device;
+    return dtr_lower(&lowering, schedule_p, error);
 }
 
 static cJSON *account_json(const struct dtr_account *account) {
@@ -61,10 +57,16 @@ static cJSON *account_json(const struct dtr_account *account) {
     return json;
 }
 
-static void print_account(const char *name, const struct dtr_account *account, bool chosen) {
-    printf("%-10s %10.2f %10.1f %12.1f %12.1f%s\n", name, (double)account->flops * 1e-9,
-           (double)account->bytes_sent * 1e-3, (double)account->weight_bytes / 1048576,
-           (double)account->arena_bytes / 1048576, chosen ? "  <- chosen" : "");
+/* predicted_s: 0 where it is not known. */
+static void print_account(const char *name, double predicted_s,
+                          const struct dtr_account *account, bool chosen) {
+    char predicted[32] = "-";
+    if (predicted_s > 0)
+        snprintf(predicted, sizeof predicted, "%.2f", predicted_s * 1e3);
+    printf("%-10s %12s %10.2f %10.1f %12.1f %12.1f%s\n", name, predicted,
+           (double)account->flops * 1e-9, (double)account->bytes_sent * 1e-3,
+           (double)account->weight_bytes / 1048576, (double)account->arena_bytes / 1048576,
+           chosen ? "  <- chosen" : "");
 }
 
 static void take_most(struct dtr_account *most, const struct dtr_account *one) {
@@ -83,7 +85,17 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
     cJSON_AddItemToArray(job->json, json);
     cJSON_AddStringToObject(json, "strategy", name);
     cJSON_AddBoolToObject(json, "chosen", chosen);
-    cJSON_AddNullToObject(json, "predicted_ms");
+    struct dtr_prediction prediction = {.size = sizeof prediction};
+    const struct dtr_lowering request = request_of(job);
+    if (job->opened.profile) {
+        const int status =
+            dtr_predict(&request, plan, job->opened.profile, NULL, &prediction, error);
+        if (status)
+            return status;
+        cJSON_AddNumberToObject(json, "predicted_ms", prediction.latency_s * 1e3);
+    } else {
+        cJSON_AddNullToObject(json, "predicted_ms");
+    }
     cJSON *devices = cJSON_AddArrayToObject(json, "devices");
     for (uint32_t i = 0; i < plan->devices; i++) {
         struct dtr_schedule *schedule;
@@ -91,18 +103,18 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
         const int status = lower(job, plan, i, &schedule, error);
         if (status)
             return status;
-        dtr_account_schedule(schedule, &job->model->shape, &account);
+        dtr_account_schedule(schedule, &job->opened.model->shape, &account);
         dtr_schedule_free(schedule);
         take_most(&most, &account);
         cJSON_AddItemToArray(devices, account_json(&account));
         if (job->explain && !job->quiet) {
             char row[32];
             snprintf(row, sizeof row, "  device %u", i);
-            print_account(row, &account, false);
+            print_account(row, 0, &account, false);
         }
     }
     if (!job->quiet)
-        print_account(name, &most, chosen);
+        print_account(name, prediction.latency_s, &most, chosen);
     return DTR_OK;
 }
 
@@ -114,34 +126,34 @@ static bool uniform(const struct dtr_plan *plan, uint32_t strategy) {
 }
 
 static int candidates(struct job *job, struct dtr_error *error) {
-    struct dtr_plan *plan = dtr_plan_copy(job->plan, error);
+    struct dtr_plan *plan = dtr_plan_copy(job->opened.plan, error);
     if (!plan)
         return DTR_E_MEMORY;
     int status = DTR_OK;
     bool found = false;
     for (uint32_t i = 0; i < plan->strategies && !status; i++) {
         const struct dtr_strategy *strategy = dtr_strategy_at(i);
-        if (strategy->decoupled && !job->model->shape.divisions)
+        if (strategy->decoupled && !job->opened.model->shape.divisions)
             continue;
         /* Each as if it alone had to be open: cut as it needs, and no finer. */
         memset(plan->open, 0, plan->strategies);
         plan->open[i] = 1;
         for (uint32_t g = 0; g < plan->groups; g++)
             plan->strategy[g] = i;
-        const bool chosen = uniform(job->plan, i);
+        const bool chosen = uniform(job->opened.plan, i);
         found |= chosen;
         status = candidate(job, plan, strategy->name, chosen, error);
     }
     if (!status && !found)
-        status = candidate(job, job->plan, "mixed", true, error);
+        status = candidate(job, job->opened.plan, "mixed", true, error);
     dtr_plan_free(plan);
     return status;
 }
 
 static int print_steps(const struct job *job, struct dtr_error *error) {
-    for (uint32_t i = 0; i < job->plan->devices; i++) {
+    for (uint32_t i = 0; i < job->opened.plan->devices; i++) {
         struct dtr_schedule *schedule;
-        const int status = lower(job, job->plan, i, &schedule, error);
+        const int status = lower(job, job->opened.plan, i, &schedule, error);
         if (status)
             return status;
         printf("\ndevice %u\n", i);
@@ -162,23 +174,39 @@ static void print_placement(const struct dtr_plan *plan) {
             }
         putchar('\n');
     }
-    printf("\n%-10s %10s %10s %12s %12s\n", "strategy", "GFLOP", "sent kB", "weights MiB",
-           "buffers MiB");
+    printf("\n%-10s %12s %10s %10s %12s %12s\n", "strategy", "predicted ms", "GFLOP", "sent kB",
+           "weights MiB", "buffers MiB");
 }
 
 static int show(struct job *job, const char *json_path, struct dtr_error *error) {
     if (!job->quiet)
-        print_placement(job->plan);
+        print_placement(job->opened.plan);
     int status = candidates(job, error);
     if (!status && !job->quiet)
         puts("\nEach figure is that of the device with the most of it.");
-    if (!status && !job->quiet && job->plan->reason[0])
-        printf("%s\n", job->plan->reason);
+    if (!status && !job->quiet && job->opened.plan->reason[0])
+        printf("%s\n", job->opened.plan->reason);
     if (!status && job->explain && !job->quiet)
         status = print_steps(job, error);
     if (!status && json_path)
         status = dtr_report_write_json(json_path, job->json, error);
     return status;
+}
+
+static int measure_and_plan(const struct dtr_cli *cli, struct job *job,
+                            struct dtr_progress *progress, struct dtr_error *error) {
+    const int status = dtr_cli_profile(cli, &job->opened, progress, error);
+    return status ? status : dtr_cli_plan(cli, &job->opened, error);
+}
+
+static int prepare_lengths(struct job *job, struct dtr_error *error) {
+    const uint32_t sequences = job->opened.options.sequences_max;
+    job->lengths = malloc(sequences * sizeof *job->lengths);
+    if (!job->lengths)
+        return dtr_fail_memory(error);
+    for (uint32_t i = 0; i < sequences; i++)
+        job->lengths[i] = job->opened.options.length_max;
+    return DTR_OK;
 }
 
 static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
@@ -189,16 +217,21 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
         .quiet = json_path && strcmp(json_path, "-") == 0,
         .json = cJSON_CreateArray(),
     };
+    struct dtr_progress progress;
+    dtr_progress_begin(&progress);
     int status = job.json ? DTR_OK : dtr_fail_memory(&error);
     if (!status)
         status = dtr_cli_open(&dtr_command_plan, cli, arguments, &job.opened, &error);
     if (!status)
-        status = dtr_cli_check(cli, &job.opened, &job.model, &job.plan, &error);
+        status = dtr_cli_check(cli, &job.opened, &error);
+    if (!status && !job.opened.plan)
+        status = measure_and_plan(cli, &job, &progress, &error);
+    if (!status)
+        status = prepare_lengths(&job, &error);
     if (!status)
         status = show(&job, json_path, &error);
+    free(job.lengths);
     cJSON_Delete(job.json);
-    dtr_plan_free(job.plan);
-    dtr_model_close(job.model);
     dtr_cli_close(&job.opened);
     return status ? dtr_cli_fail(&error) : DTR_EXIT_DONE;
 }

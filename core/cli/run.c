@@ -25,15 +25,6 @@ static const char *option(const struct dtr_arguments *arguments, const char *nam
     return dtr_argument(&dtr_command_run, arguments, name);
 }
 
-static int check(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
-    struct dtr_model *model = NULL;
-    struct dtr_plan *plan = NULL;
-    const int status = dtr_cli_check(cli, opened, &model, &plan, error);
-    dtr_model_close(model);
-    dtr_plan_free(plan);
-    return status;
-}
-
 static int measure(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                    struct dtr_opened *opened, struct dtr_progress *progress,
                    struct dtr_error *error) {
@@ -68,7 +59,7 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
     if (!status)
         status = dtr_cli_open(&dtr_command_run, cli, arguments, &opened, &error);
     if (!status)
-        status = check(cli, &opened, &error);
+        status = dtr_cli_check(cli, &opened, &error);
     if (!status && option(arguments, "check"))
         printf("%s is fine\n", arguments->operands[0]);
     else if (!status)

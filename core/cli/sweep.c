@@ -28,19 +28,15 @@ struct job {
 
 static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_error *error) {
     struct dtr_opened opened;
-    struct dtr_model *model = NULL;
-    struct dtr_plan *plan = NULL;
     const struct dtr_measure wanted = {.progress = NULL};
     const size_t count =
         job->given + dtr_sweep_settings(job->sweep, point, job->settings + job->given);
     int status = dtr_cli_open_with(job->cli, job->arguments->operands[0], job->settings, count,
                                    &opened, error);
     if (!status)
-        status = dtr_cli_check(job->cli, &opened, &model, &plan, error);
+        status = dtr_cli_check(job->cli, &opened, error);
     if (!status)
         status = dtr_cli_measure(job->cli, &opened, &wanted, json_p, error);
-    dtr_model_close(model);
-    dtr_plan_free(plan);
     dtr_cli_close(&opened);
     return status;
 }

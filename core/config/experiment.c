@@ -381,6 +381,9 @@ static int make_plugins(struct dtr_experiment_store *store, struct dtr_error *er
     experiment->dtype = kernel->dtype;
     experiment->wire = transport->wire;
     experiment->objective = planner->objective;
+    if (!status && planner->profile[0])
+        status = dtr_file_check(store, "planner", "profile", planner->profile, error);
+    experiment->profile = or_null(planner->profile);
     experiment->transport = transport->plugin;
     experiment->planner = planner->plugin;
     return status;

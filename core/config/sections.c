@@ -223,6 +223,12 @@ static const struct dtr_param planner[] = {
      .help = "What it aims at.",
      .type = DTR_ENUM,
      AT(planner, objective)},
+    {.key = "profile",
+     .fallback = "",
+     .help = "Measured costs (detransformer profile); without it a planner that needs them has "
+             "them measured first.",
+     .type = DTR_PATH,
+     AT(planner, profile)},
     {.key = NULL},
 };
 

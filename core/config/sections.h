@@ -73,6 +73,7 @@ struct dtr_section_transport {
 struct dtr_section_planner {
     const char *plugin;
     int32_t objective;
+    const char *profile;
 };
 
 const struct dtr_section *dtr_section(enum dtr_section_id id);

@@ -176,8 +176,8 @@ int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
     }
     if (!taking)
         return dtr_fail(error, DTR_E_PLUGIN, "the plan gives every device share 0");
-    if (!plan->tiles)
-        return dtr_fail(error, DTR_E_PLUGIN, "the plan has no tiles");
+    if (!plan->tiles || plan->tiles > DTR_TILES_MAX)
+        return dtr_fail(error, DTR_E_PLUGIN, "the plan has %u tiles", plan->tiles);
     for (uint32_t g = 0; g < plan->groups; g++)
         if (plan->strategy[g] >= plan->strategies || !plan->open[plan->strategy[g]])
             return dtr_fail(error, DTR_E_PLUGIN,

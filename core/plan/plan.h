@@ -29,6 +29,9 @@ static inline bool dtr_plan_holds(const struct dtr_plan *plan, uint32_t division
 int dtr_plan_place(struct dtr_plan *plan, const struct dtr_device_info *device, size_t stride,
                    struct dtr_error *error);
 
+/* More tiles than this bring nothing but messages. */
+#define DTR_TILES_MAX 1024u
+
 /* Checks what a planner returned. */
 int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error);
 

@@ -15,6 +15,8 @@ struct dtr_report {
     size_t count, capacity;
     struct dtr_device_report *devices; /* the last request's, with the sums of lateness */
     cJSON *outputs;                    /* of every request, flat */
+    double predicted_s;                /* of the last request; 0: no profile */
+    uint64_t replans;
 };
 
 int dtr_report_create(const struct dtr_experiment *experiment, struct dtr_session *session,
@@ -55,6 +57,8 @@ int dtr_report_add(struct dtr_report *report, const struct dtr_response *respons
         report->samples_ms = larger;
         report->capacity = capacity;
     }
+    report->predicted_s = response->predicted_s;
+    report->replans = response->replans;
     report->samples_ms[report->count++] = (double)response->latency_ns * 1e-6;
     for (uint32_t i = 0; i < report->experiment->devices; i++) {
         const struct dtr_device_report before = report->devices[i];
@@ -138,6 +142,11 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
             "%.2f requests/s\n\n",
             latency.median, latency.least, latency.mean, latency.p95, report->count,
             1000 / latency.mean);
+    if (report->predicted_s > 0)
+        fprintf(out, "predicted %.2f ms for the last request; replanned %llu times\n\n",
+                report->predicted_s * 1e3, (unsigned long long)report->replans);
+    if (plan->reason[0])
+        fprintf(out, "%s\n\n", plan->reason);
     fputs("device  kernel      compute ms  communicate ms     sent kB  received kB  "
           "weights MiB  peak MiB\n",
           out);
@@ -238,11 +247,14 @@ cJSON *dtr_report_json(const struct dtr_report *report) {
     cJSON_AddItemToObject(json, "model", model_json(report));
     cJSON_AddItemToObject(json, "plan", plan_json(dtr_session_current_plan(report->session)));
     add_latency(report, json);
-    cJSON_AddNullToObject(json, "predicted_ms");
+    if (report->predicted_s > 0)
+        cJSON_AddNumberToObject(json, "predicted_ms", report->predicted_s * 1e3);
+    else
+        cJSON_AddNullToObject(json, "predicted_ms");
     cJSON *devices = cJSON_AddArrayToObject(json, "devices");
     for (uint32_t i = 0; i < report->experiment->devices; i++)
         cJSON_AddItemToArray(devices, device_json(report, i));
-    cJSON_AddNumberToObject(json, "replans", 0);
+    cJSON_AddNumberToObject(json, "replans", (double)report->replans);
     cJSON_AddItemToObject(json, "outputs", cJSON_Duplicate(report->outputs, true));
     return json;
 }

@@ -12,6 +12,7 @@
 
 #include "model/safetensors.h"
 #include "report/report.h"
+#include "run/planning.h"
 
 int dtr_report_make_folder(const char *path, struct dtr_error *error) {
     char *copy = strdup(path);
@@ -86,23 +87,6 @@ int dtr_report_write_json(const char *path, const cJSON *json, struct dtr_error 
     return status;
 }
 
-/* The processor's name as the kernel tells it. */
-static void processor(char *name, size_t bytes) {
-    char line[300];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    snprintf(name, bytes, "unknown");
-    while (file && fgets(line, sizeof line, file)) {
-        char *value = strstr(line, ": ");
-        if (strncmp(line, "model name", 10) != 0 || !value)
-            continue;
-        value[strcspn(value, "\n")] = '\0';
-        snprintf(name, bytes, "%s", value + 2);
-        break;
-    }
-    if (file)
-        fclose(file);
-}
-
 static int write_command(const char *folder, int argc, char *const *argv,
                          struct dtr_error *error) {
     char *path, cpu[200];
@@ -114,7 +98,7 @@ static int write_command(const char *folder, int argc, char *const *argv,
     }
     for (int i = 0; i < argc; i++)
         fprintf(file, "%s%s", i ? " " : "", argv[i]);
-    processor(cpu, sizeof cpu);
+    dtr_planning_cpu(cpu, sizeof cpu);
     fprintf(file, "\n%s\ncpu %s\n", PACKAGE_STRING, cpu);
     if (uname(&system) == 0)
         fprintf(file, "system %s %s %s\n", system.sysname, system.release, system.machine);

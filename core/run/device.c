@@ -253,9 +253,10 @@ static bool same_words(const uint32_t *a, const uint32_t *b, uint32_t count) {
 }
 
 static bool fits(const struct dtr_device *device, const struct dtr_program *program,
-                 const struct dtr_request *request, const uint32_t *strategy) {
+                 const struct dtr_request *request, const uint32_t *strategy,
+                 uint32_t tiles) {
     const struct dtr_schedule *schedule = program->schedule;
-    if (schedule->sequences != request->sequences ||
+    if (program->tiles != tiles || schedule->sequences != request->sequences ||
         !same_words(schedule->lengths, request->lengths, request->sequences) ||
         !same_words(program->strategy, strategy, device->plan->groups) ||
         (program->select != NULL) != (request->select != NULL))
@@ -266,10 +267,10 @@ static bool fits(const struct dtr_device *device, const struct dtr_program *prog
 
 static struct dtr_program *find_program(struct dtr_device *device,
                                         const struct dtr_request *request,
-                                        const uint32_t *strategy) {
+                                        const uint32_t *strategy, uint32_t tiles) {
     for (uint32_t i = 0; i < device->cached; i++) {
         struct dtr_program *program = device->cache[i];
-        if (!fits(device, program, request, strategy))
+        if (!fits(device, program, request, strategy, tiles))
             continue;
         memmove(device->cache + 1, device->cache, i * sizeof *device->cache);
         device->cache[0] = program;
@@ -287,11 +288,12 @@ static void keep_program(struct dtr_device *device, struct dtr_program *program)
 }
 
 static int make_program(struct dtr_device *device, const struct dtr_request *request,
-                        const uint32_t *strategy, struct dtr_program **program_p,
-                        struct dtr_error *error) {
+                        const uint32_t *strategy, uint32_t tiles,
+                        struct dtr_program **program_p, struct dtr_error *error) {
     struct dtr_schedule *schedule = NULL;
     const uint32_t groups = device->plan->groups;
     memcpy(device->plan->strategy, strategy, groups * sizeof *strategy);
+    device->plan->tiles = tiles;
     int status =
         dtr_device_schedule_of(device, device->device, request, &schedule, error);
     if (!status)
@@ -302,6 +304,7 @@ static int make_program(struct dtr_device *device, const struct dtr_request *req
         return status;
     }
     struct dtr_program *program = *program_p;
+    program->tiles = tiles;
     program->strategy = malloc((groups + request->selected) * sizeof *program->strategy);
     if (!program->strategy) {
         dtr_program_free(program);
@@ -316,16 +319,17 @@ static int make_program(struct dtr_device *device, const struct dtr_request *req
 }
 
 int dtr_device_program(struct dtr_device *device, const struct dtr_request *request,
-                       const uint32_t *strategy, struct dtr_program **program_p,
+                       const uint32_t *strategy, uint32_t tiles, struct dtr_program **program_p,
                        struct dtr_error *error) {
-    struct dtr_program *program = find_program(device, request, strategy);
+    struct dtr_program *program = find_program(device, request, strategy, tiles);
     if (!program) {
-        const int status = make_program(device, request, strategy, &program, error);
+        const int status = make_program(device, request, strategy, tiles, &program, error);
         if (status)
             return status;
         keep_program(device, program);
     }
     memcpy(device->plan->strategy, strategy, device->plan->groups * sizeof *strategy);
+    device->plan->tiles = tiles;
     const int status = dtr_executor_reserve(device->executor, program, error);
     if (!status)
         *program_p = program;

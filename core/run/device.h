@@ -27,6 +27,7 @@ struct dtr_session_options {
     bool all_rows;    /* every row of the last layer is wanted, whatever the task needs */
     bool keep_layers; /* the leader collects every layer's output */
     bool trace;       /* workers send the times of their steps */
+    bool only_profile; /* the group is measured, and that is all */
     /* The largest request: that many sequences of that many tokens each. */
     uint32_t sequences_max, length_max;
 };
@@ -67,10 +68,10 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
                     struct dtr_error *error);
 
-/* The program of a request under the plan's groups run by `strategy` [groups]; it stays the
- * device's and is kept for requests of the same shape. */
+/* The program of a request with the plan's groups run by `strategy` [groups], exchanges in that
+ * many tiles; it stays the device's and is kept for requests of the same shape. */
 int dtr_device_program(struct dtr_device *device, const struct dtr_request *request,
-                       const uint32_t *strategy, struct dtr_program **program_p,
+                       const uint32_t *strategy, uint32_t tiles, struct dtr_program **program_p,
                        struct dtr_error *error);
 
 /* The schedule that another device of the group has for it.  The caller frees. */

@@ -20,6 +20,7 @@ struct dtr_program {
     uint64_t digest;
     uint32_t *strategy; /* [groups] what it was lowered for, and where rows are selected, which */
     uint32_t *select;   /* [schedule->selected], or NULL; in the same memory */
+    uint32_t tiles;
     void *companions;   /* what its user keeps with it, and how that is freed */
     void (*free_companions)(void *companions);
 };

@@ -1,27 +1,28 @@
-/* SPDX-License-Identifier: MIT
- *
- * planning.c -- puts the problem to the experiment's planner.
- */
+/* SPDX-License-Identifier: MIT */
+#include "run/planning.h"
+
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "plan/predict.h"
 #include "plan/strategy.h"
-#include "run/session.h"
 
-struct problem {
-    struct dtr_problem problem;
+struct dtr_planning {
+    struct dtr_problem problem; /* first: predict() is given its address */
+    const struct dtr_experiment *experiment;
+    const struct dtr_model *model;
+    const struct dtr_profile *profile;
+    struct dtr_lowering lowering; /* of the request in the problem */
     struct dtr_device_info *devices;
     struct dtr_strategy_info *strategies;
     uint8_t *divisions; /* [devices][D] */
     struct dtr_request_shape request;
-    uint32_t *lengths;
+    uint32_t *lengths; /* of the largest request */
+    struct dtr_link *observed; /* [from][to] */
+    struct dtr_open_chain *planner;
 };
-
-static void problem_free(struct problem *problem) {
-    free(problem->devices);
-    free(problem->strategies);
-    free(problem->divisions);
-    free(problem->lengths);
-}
 
 /* `divisions = 0 1` of one device. */
 static int place_by_hand(const struct dtr_experiment *experiment, uint32_t device,
@@ -42,16 +43,17 @@ static int place_by_hand(const struct dtr_experiment *experiment, uint32_t devic
 }
 
 static int describe_devices(const struct dtr_experiment *experiment,
-                            const struct dtr_model_shape *shape, struct problem *problem,
+                            const struct dtr_model_shape *shape, struct dtr_planning *planning,
                             struct dtr_error *error) {
     for (uint32_t i = 0; i < experiment->devices; i++) {
         const struct dtr_device_settings *settings = &experiment->device[i];
-        uint8_t *holds = problem->divisions + (size_t)i * shape->divisions;
-        problem->devices[i] = (struct dtr_device_info){
+        uint8_t *holds = planning->divisions + (size_t)i * shape->divisions;
+        planning->devices[i] = (struct dtr_device_info){
             .size = sizeof(struct dtr_device_info),
             .share = settings->share,
             .memory = settings->memory,
             .divisions = settings->has_divisions && shape->divisions ? holds : NULL,
+            .gflops = planning->profile ? dtr_profile_gflops(planning->profile, i) : 0,
         };
         const int status =
             settings->has_divisions
@@ -63,83 +65,285 @@ static int describe_devices(const struct dtr_experiment *experiment,
     return DTR_OK;
 }
 
-static int problem_describe(const struct dtr_experiment *experiment,
-                            const struct dtr_session_options *options,
-                            const struct dtr_model *model, struct problem *problem,
-                            struct dtr_error *error) {
-    const uint32_t devices = experiment->devices, strategies = dtr_strategy_count();
-    *problem = (struct problem){
-        .devices = calloc(devices, sizeof *problem->devices),
-        .strategies = calloc(strategies, sizeof *problem->strategies),
-        .divisions = calloc((size_t)devices * model->shape.divisions + 1, 1),
-        .lengths = malloc(options->sequences_max * sizeof *problem->lengths),
-    };
-    if (!problem->devices || !problem->strategies || !problem->divisions || !problem->lengths)
-        return dtr_fail_memory(error);
-    dtr_strategy_infos(&model->shape, problem->strategies);
-    for (uint32_t i = 0; i < options->sequences_max; i++)
-        problem->lengths[i] = options->length_max;
-    problem->request = (struct dtr_request_shape){
-        .size = sizeof problem->request,
-        .sequences = options->sequences_max,
-        .lengths = problem->lengths,
-        .tokens = options->sequences_max * options->length_max,
-    };
-    problem->problem = (struct dtr_problem){
-        .size = sizeof problem->problem,
-        .model = &model->shape,
-        .devices = devices,
-        .device = problem->devices,
-        .device_stride = sizeof *problem->devices,
-        .request = &problem->request,
-        .strategies = strategies,
-        .strategy = problem->strategies,
-        .strategy_stride = sizeof *problem->strategies,
-    };
-    return describe_devices(experiment, &model->shape, problem, error);
+/* --- the simulator, as planners see it ---------------------------------------------------------- */
+
+/* A planner may hand in a copy of the problem, with other links or another request. */
+static int predict(const struct dtr_problem *problem, const struct dtr_plan *plan,
+                   struct dtr_prediction *prediction, struct dtr_error *error) {
+    const struct dtr_planning *planning = problem->service;
+    struct dtr_lowering lowering = planning->lowering;
+    lowering.sequences = problem->request->sequences;
+    lowering.lengths = problem->request->lengths;
+    if (problem->request != &planning->request) {
+        lowering.select = NULL;
+        lowering.selected = 0;
+    }
+    const int status = dtr_plan_check(plan, error);
+    return status ? status
+                  : dtr_predict(&lowering, plan, planning->profile, problem->link, prediction,
+                                error);
 }
 
-static int ask_planner(const struct dtr_experiment *experiment, const struct dtr_log *log,
-                       const struct dtr_problem *problem, struct dtr_plan *plan,
-                       struct dtr_error *error) {
+static void set_request(struct dtr_planning *planning, uint32_t sequences,
+                        const uint32_t *lengths) {
+    planning->request = (struct dtr_request_shape){
+        .size = sizeof planning->request,
+        .sequences = sequences,
+        .lengths = lengths,
+    };
+    for (uint32_t i = 0; i < sequences; i++)
+        planning->request.tokens += lengths[i];
+}
+
+/* --- profiles ----------------------------------------------------------------------------------- */
+
+bool dtr_planning_needs_profile(const struct dtr_experiment *experiment) {
     struct dtr_chain chain;
-    struct dtr_open_chain *open;
-    int status = dtr_experiment_chain(experiment, DTR_PLANNER, 0, &chain, error);
+    struct dtr_error ignored = {0};
+    return !experiment->profile &&
+           !dtr_experiment_chain(experiment, DTR_PLANNER, 0, &chain, &ignored) &&
+           chain.plugin[0]->caps & DTR_CAP_PREDICTS;
+}
+
+void dtr_planning_cpu(char *name, size_t bytes) {
+    char line[300];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(name, bytes, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        char *value = strstr(line, ": ");
+        if (strncmp(line, "model name", 10) != 0 || !value)
+            continue;
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(name, bytes, "%s", value + 2);
+        break;
+    }
+    if (file)
+        fclose(file);
+}
+
+static int stale(const struct dtr_experiment *experiment, struct dtr_error *error,
+                 const char *what, const char *measured, const char *found) {
+    return dtr_fail(error, DTR_E_CONFIG,
+                    "%s: [planner] profile is stale: it was measured with %s %s, here is %s; "
+                    "measure again with detransformer profile",
+                    dtr_experiment_origin(experiment, "planner", "profile"), what, measured,
+                    found);
+}
+
+static int check_profile(const struct dtr_experiment *experiment, const struct dtr_model *model,
+                         const struct dtr_profile *profile, struct dtr_error *error) {
+    char digest[65], cpu[200], measured[16], wanted[16];
+    sodium_bin2hex(digest, sizeof digest, model->digest, sizeof model->digest);
+    dtr_planning_cpu(cpu, sizeof cpu);
+    snprintf(measured, sizeof measured, "%u", profile->devices);
+    snprintf(wanted, sizeof wanted, "%u", experiment->devices);
+    if (profile->devices != experiment->devices)
+        return stale(experiment, error, "a number of devices of", measured, wanted);
+    if (strcmp(profile->model, digest) != 0)
+        return stale(experiment, error, "the model", profile->model, digest);
+    if (strcmp(profile->cpu, cpu) != 0)
+        return stale(experiment, error, "the CPU", profile->cpu, cpu);
+    for (uint32_t i = 0; i < profile->devices; i++) {
+        struct dtr_chain chain;
+        const int status = dtr_experiment_chain(experiment, DTR_KERNEL, i, &chain, error);
+        if (status)
+            return status;
+        if (strcmp(profile->kernel[i], chain.plugin[0]->name) != 0)
+            return stale(experiment, error, "the kernel plugin", profile->kernel[i],
+                         chain.plugin[0]->name);
+    }
+    return DTR_OK;
+}
+
+int dtr_planning_read_profile(const struct dtr_experiment *experiment,
+                              const struct dtr_model *model, struct dtr_profile **profile_p,
+                              struct dtr_error *error) {
+    *profile_p = NULL;
+    if (!experiment->profile)
+        return DTR_OK;
+    int status = dtr_profile_load(experiment->profile, profile_p, error);
     if (!status)
-        status = dtr_chain_open(&chain, log, 1, 0, experiment->devices, &open, error);
+        status = check_profile(experiment, model, *profile_p, error);
+    if (status) {
+        dtr_profile_free(*profile_p);
+        *profile_p = NULL;
+    }
+    return status;
+}
+
+/* --- creation ----------------------------------------------------------------------------------- */
+
+static void describe_problem(struct dtr_planning *planning) {
+    const struct dtr_model *model = planning->model;
+    const struct dtr_profile *profile = planning->profile;
+    planning->lowering = (struct dtr_lowering){
+        .model = &model->shape,
+        .hidden_input = planning->experiment->input == DTR_INPUT_HIDDEN,
+        .query_apart = dtr_task_selects(planning->experiment->task),
+        .wire = (uint8_t)planning->experiment->wire,
+    };
+    planning->problem = (struct dtr_problem){
+        .size = sizeof planning->problem,
+        .model = &model->shape,
+        .devices = planning->experiment->devices,
+        .device = planning->devices,
+        .device_stride = sizeof *planning->devices,
+        .link = profile ? profile->link : NULL,
+        .request = &planning->request,
+        .strategies = dtr_strategy_count(),
+        .strategy = planning->strategies,
+        .strategy_stride = sizeof *planning->strategies,
+        .predict = profile ? predict : NULL,
+        .objective = planning->experiment->objective,
+        .service = planning,
+    };
+}
+
+static int open_planner(struct dtr_planning *planning, const struct dtr_log *log,
+                        struct dtr_error *error) {
+    struct dtr_chain chain;
+    const struct dtr_experiment *experiment = planning->experiment;
+    const int status = dtr_experiment_chain(experiment, DTR_PLANNER, 0, &chain, error);
+    return status ? status
+                  : dtr_chain_open(&chain, log, 1, 0, experiment->devices, &planning->planner,
+                                   error);
+}
+
+static bool allocate(struct dtr_planning *planning, const struct dtr_session_options *options) {
+    const uint32_t devices = planning->experiment->devices;
+    planning->devices = calloc(devices, sizeof *planning->devices);
+    planning->strategies = calloc(dtr_strategy_count(), sizeof *planning->strategies);
+    planning->divisions = calloc((size_t)devices * planning->model->shape.divisions + 1, 1);
+    planning->lengths = malloc(options->sequences_max * sizeof *planning->lengths);
+    planning->observed = calloc((size_t)devices * devices, sizeof *planning->observed);
+    return planning->devices && planning->strategies && planning->divisions &&
+           planning->lengths && planning->observed;
+}
+
+int dtr_planning_create(const struct dtr_experiment *experiment,
+                        const struct dtr_session_options *options, const struct dtr_model *model,
+                        const struct dtr_profile *profile, const struct dtr_log *log,
+                        struct dtr_planning **planning_p, struct dtr_error *error) {
+    struct dtr_planning *planning = calloc(1, sizeof *planning);
+    if (!planning)
+        return dtr_fail_memory(error);
+    planning->experiment = experiment;
+    planning->model = model;
+    planning->profile = profile;
+    int status = allocate(planning, options) ? DTR_OK : dtr_fail_memory(error);
+    if (!status) {
+        dtr_strategy_infos(&model->shape, planning->strategies);
+        for (uint32_t i = 0; i < options->sequences_max; i++)
+            planning->lengths[i] = options->length_max;
+        set_request(planning, options->sequences_max, planning->lengths);
+        describe_problem(planning);
+        status = describe_devices(experiment, &model->shape, planning, error);
+    }
+    if (!status)
+        status = open_planner(planning, log, error);
     if (status)
-        return status;
-    const struct dtr_instance *planner = dtr_chain_top(open);
+        dtr_planning_free(planning);
+    else
+        *planning_p = planning;
+    return status;
+}
+
+void dtr_planning_free(struct dtr_planning *planning) {
+    if (!planning)
+        return;
+    dtr_chain_close(planning->planner);
+    free(planning->devices);
+    free(planning->strategies);
+    free(planning->divisions);
+    free(planning->lengths);
+    free(planning->observed);
+    free(planning);
+}
+
+/* --- plans -------------------------------------------------------------------------------------- */
+
+static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
+               struct dtr_error *error) {
+    const struct dtr_instance *planner = dtr_chain_top(planning->planner);
     const struct dtr_planner_ops *ops = planner->plugin->ops;
-    status = ops->plan(planner->self, problem, plan, error);
+    int status = (again ? ops->replan : ops->plan)(planner->self, &planning->problem, plan,
+                                                   error);
     if (!status)
         status = dtr_plan_check(plan, error);
     if (status)
         dtr_error_prefix(error, "planner '%s'", planner->plugin->name);
-    dtr_chain_close(open);
     return status;
 }
 
-int dtr_session_plan(const struct dtr_experiment *experiment,
-                     const struct dtr_session_options *options, const struct dtr_model *model,
-                     const struct dtr_log *log, struct dtr_plan **plan_p,
-                     struct dtr_error *error) {
-    struct problem problem;
-    struct dtr_plan *plan = NULL;
-    int status = problem_describe(experiment, options, model, &problem, error);
-    if (status)
-        goto out_free;
-    plan = dtr_plan_create(&model->shape, experiment->devices, dtr_strategy_count(), error);
-    status = plan ? dtr_plan_place(plan, problem.devices, sizeof *problem.devices, error)
-                  : DTR_E_MEMORY;
+int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
+                      struct dtr_error *error) {
+    struct dtr_plan *plan =
+        dtr_plan_create(&planning->model->shape, planning->experiment->devices,
+                        dtr_strategy_count(), error);
+    int status = plan ? dtr_plan_place(plan, planning->devices, sizeof *planning->devices, error)
+                      : DTR_E_MEMORY;
     if (!status)
-        status = ask_planner(experiment, log, &problem.problem, plan, error);
-    if (!status) {
+        status = ask(planning, plan, false, error);
+    if (status)
+        dtr_plan_free(plan);
+    else
         *plan_p = plan;
-        plan = NULL;
-    }
-out_free:
-    dtr_plan_free(plan);
-    problem_free(&problem);
     return status;
+}
+
+static bool adaptive(const struct dtr_planning *planning) {
+    return dtr_chain_top(planning->planner)->plugin->caps & DTR_CAP_ADAPTIVE;
+}
+
+/* The problem is about this request until the next. */
+static void take_request(struct dtr_planning *planning, const struct dtr_request *request) {
+    set_request(planning, request->sequences, request->lengths);
+    planning->lowering.select = request->select;
+    planning->lowering.selected = request->selected;
+}
+
+int dtr_planning_replan(struct dtr_planning *planning, const struct dtr_request *request,
+                        struct dtr_plan *plan, struct dtr_error *error) {
+    if (!adaptive(planning))
+        return DTR_OK;
+    take_request(planning, request);
+    return ask(planning, plan, true, error);
+}
+
+int dtr_planning_predict(struct dtr_planning *planning, const struct dtr_request *request,
+                         const struct dtr_plan *plan, double *latency_s_p,
+                         struct dtr_error *error) {
+    *latency_s_p = 0;
+    if (!planning->profile)
+        return DTR_OK;
+    struct dtr_prediction prediction = {.size = sizeof prediction};
+    take_request(planning, request);
+    const int status = predict(&planning->problem, plan, &prediction, error);
+    *latency_s_p = prediction.latency_s;
+    return status;
+}
+
+void dtr_planning_observe(struct dtr_planning *planning, uint64_t number, double latency_s,
+                          double link_factor) {
+    const struct dtr_instance *planner = dtr_chain_top(planning->planner);
+    const struct dtr_planner_ops *ops = planner->plugin->ops;
+    const uint32_t devices = planning->experiment->devices;
+    if (!adaptive(planning) || !planning->profile)
+        return;
+    for (uint32_t i = 0; i < devices * devices; i++) {
+        planning->observed[i] = planning->profile->link[i];
+        planning->observed[i].bytes_per_s *= link_factor;
+    }
+    const struct dtr_observation observation = {
+        .size = sizeof observation,
+        .request = number,
+        .latency_s = latency_s,
+        .devices = devices,
+        .link = planning->observed,
+    };
+    ops->observe(planner->self, &observation);
+}
+
+const struct dtr_link *dtr_planning_links(const struct dtr_planning *planning) {
+    return planning->profile ? planning->profile->link : NULL;
 }

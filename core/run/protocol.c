@@ -208,6 +208,7 @@ void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame
     const uint32_t tokens = request->ids ? tokens_of(request) : 0;
     dtr_write_u64(writer, frame->number);
     dtr_write_u64(writer, frame->digest);
+    dtr_write_u32(writer, frame->tiles);
     dtr_write_bytes(writer, frame->strategy, groups * sizeof *frame->strategy);
     dtr_write_u32(writer, request->sequences);
     dtr_write_bytes(writer, request->lengths, request->sequences * sizeof *request->lengths);
@@ -226,7 +227,7 @@ static bool request_sane(const struct dtr_request_frame *frame, const struct dtr
     const struct dtr_request *request = &frame->request;
     const struct dtr_plan *plan = device->plan;
     uint64_t tokens = 0;
-    if (!request->sequences)
+    if (!request->sequences || !frame->tiles || frame->tiles > DTR_TILES_MAX)
         return false;
     for (uint32_t i = 0; i < request->sequences; i++) {
         if (!request->lengths[i] || request->lengths[i] > device->tokens_max ||
@@ -274,6 +275,7 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
     struct dtr_request *request = &frame->request;
     *frame = (struct dtr_request_frame){.number = dtr_read_u64(reader)};
     frame->digest = dtr_read_u64(reader);
+    frame->tiles = dtr_read_u32(reader);
     frame->strategy = take_words(reader, memory, &used, device->plan->groups);
     request->sequences = dtr_read_u32(reader);
     request->lengths = take_words(reader, memory, &used, request->sequences);
@@ -296,7 +298,7 @@ void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
                     const struct dtr_program *program, bool trace) {
     const struct dtr_schedule *schedule = program->schedule;
     const uint32_t steps = trace ? schedule->steps_count : 0;
-    const uint32_t collectives = trace ? schedule->collectives_count : 0;
+    const uint32_t collectives = schedule->collectives_count;
     dtr_write_u64(writer, done->number);
     dtr_write_u64(writer, done->times.compute_ns);
     dtr_write_u64(writer, done->times.communicate_ns);

@@ -75,6 +75,7 @@ struct dtr_request_frame {
     uint64_t digest; /* of the receiver's schedule */
     struct dtr_request request;
     const uint32_t *strategy; /* [groups] */
+    uint32_t tiles;
 };
 struct dtr_words {
     uint32_t *words;
@@ -92,7 +93,7 @@ struct dtr_done {
     struct dtr_device_times times;
     uint64_t peak_rss_bytes;
     uint64_t late_ns, due_ns;
-    uint32_t steps, collectives; /* with the trace: times of each, else 0 */
+    uint32_t steps, collectives; /* steps: only with the trace, else 0 */
     const void *step_times;      /* begin of all steps, then end of all, 64 bits each */
     const void *flight_times;    /* begin and end of each collective */
 };

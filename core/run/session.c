@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "run/session.h"
+#include "run/group.h"
 
 #include <sodium.h>
 #include <stdatomic.h>
@@ -8,49 +8,12 @@
 #include <time.h>
 
 #include "plan/account.h"
-#include "run/channel.h"
 #include "run/launch.h"
-#include "run/protocol.h"
 
 static const uint64_t second_ns = UINT64_C(1000000000);
 
 /* Time for a worker to start, to load its plugins and to join; weights may take longer. */
 enum { START_S = 60, END_S = 3, BLAME_S = 1 };
-
-/* A worker as the leader sees it. */
-struct peer {
-    struct dtr_session *session;
-    uint32_t device;
-    pid_t pid;
-    struct dtr_channel *channel;
-    char address[DTR_ADDRESS_MAX];
-    char kernel[32];
-    struct dtr_error failure; /* what it said went wrong */
-};
-
-/* What the leader keeps of a request's shape beside its own program. */
-struct companions {
-    struct dtr_schedule **schedules; /* [devices]; NULL for device 0, whose program has it */
-    uint64_t *digests, *bytes_sent, *bytes_received;
-};
-
-struct dtr_session {
-    const struct dtr_experiment *experiment;
-    const struct dtr_log *log;
-    struct dtr_device *device;
-    struct dtr_plan *plan;
-    uint32_t devices;
-    struct peer *peers; /* [devices]; the first is not used */
-    uint8_t key[32];
-    _Atomic(struct dtr_device *) running; /* what the channels' threads abort */
-    uint64_t number;
-    struct dtr_writer writer;
-    struct dtr_device_report *reports;
-    struct dtr_program *program; /* of the last request */
-    uint64_t **step_times;       /* [devices] of the last request, when traced */
-    struct dtr_flight_times **flight_times;
-    const float **layers;
-};
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -61,14 +24,14 @@ static uint64_t now_ns(void) {
 /* --- talking to workers ------------------------------------------------------------------------ */
 
 static void interrupted(void *arg, const struct dtr_frame *frame) {
-    struct peer *peer = arg;
+    struct dtr_peer *peer = arg;
     struct dtr_device *device = atomic_load(&peer->session->running);
     (void)frame;
     if (device)
         dtr_device_abort(device);
 }
 
-static int send_written(struct peer *peer, enum dtr_frame_type type, struct dtr_error *error) {
+int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error) {
     struct dtr_writer *writer = &peer->session->writer;
     if (writer->failed)
         return dtr_fail_memory(error);
@@ -77,10 +40,8 @@ static int send_written(struct peer *peer, enum dtr_frame_type type, struct dtr_
     return status ? dtr_fail(error, status, "device %u is gone", peer->device) : DTR_OK;
 }
 
-/* The next frame, which must be of that type; what a worker says of its failure becomes the
- * error. */
-static int expect(struct peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
-                  struct dtr_reader *reader, struct dtr_error *error) {
+int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
+                    struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_frame frame;
     const int status = dtr_channel_receive(peer->channel, deadline_ns, &frame);
     if (status == DTR_E_TIMEOUT)
@@ -106,7 +67,7 @@ static bool is_echo(int status) {
 }
 
 /* Reads what a worker has said so far; true when it is to blame. */
-static bool to_blame(struct peer *peer) {
+static bool to_blame(struct dtr_peer *peer) {
     struct dtr_frame frame;
     while (!peer->failure.status && !dtr_channel_receive(peer->channel, 0, &frame)) {
         struct dtr_reader reader = {.bytes = frame.bytes, .length = frame.length};
@@ -118,7 +79,7 @@ static bool to_blame(struct peer *peer) {
     return dtr_channel_closed(peer->channel);
 }
 
-static struct peer *find_culprit(struct dtr_session *session) {
+static struct dtr_peer *find_culprit(struct dtr_session *session) {
     const uint64_t deadline = now_ns() + BLAME_S * second_ns;
     const struct timespec moment = {.tv_nsec = 5000000};
     for (;;) {
@@ -131,23 +92,23 @@ static struct peer *find_culprit(struct dtr_session *session) {
     }
 }
 
-static void tell_survivors(struct dtr_session *session, const struct peer *culprit,
+static void tell_survivors(struct dtr_session *session, const struct dtr_peer *culprit,
                            const char *sentence) {
     for (uint32_t i = 1; i < session->devices; i++) {
-        struct peer *peer = &session->peers[i];
+        struct dtr_peer *peer = &session->peers[i];
         if (peer == culprit || !peer->channel)
             continue;
         struct dtr_error ignored = {0};
         dtr_writer_clear(&session->writer);
         dtr_write_text(&session->writer, sentence);
-        send_written(peer, DTR_FRAME_ABORT, &ignored);
+        dtr_peer_send(peer, DTR_FRAME_ABORT, &ignored);
     }
 }
 
 /* Puts the cause into the error, in place of what the leader noticed of it, and tells the
  * others. */
 static int blame(struct dtr_session *session, int status, struct dtr_error *error) {
-    struct peer *culprit = find_culprit(session);
+    struct dtr_peer *culprit = find_culprit(session);
     if (!culprit)
         return status;
     struct dtr_error cause = {0};
@@ -175,7 +136,7 @@ static void stage(const struct dtr_session_progress *progress, const char *what,
         progress->stage(progress->arg, what, done, total);
 }
 
-static int launch_worker(struct dtr_session *session, struct peer *peer, const char *plugin_path,
+static int launch_worker(struct dtr_session *session, struct dtr_peer *peer, const char *plugin_path,
                          struct dtr_error *error) {
     struct dtr_worker_process process;
     int status = dtr_launch_local(plugin_path, &process, error);
@@ -187,11 +148,11 @@ static int launch_worker(struct dtr_session *session, struct peer *peer, const c
     return dtr_channel_create(process.fd, &events, &peer->channel, error);
 }
 
-static int set_up_worker(struct dtr_session *session, struct peer *peer, const char *experiment,
+static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
                          struct dtr_error *error) {
     struct dtr_reader reader;
     int status =
-        expect(peer, DTR_FRAME_HELLO, now_ns() + START_S * second_ns, &reader, error);
+        dtr_peer_expect(peer, DTR_FRAME_HELLO, now_ns() + START_S * second_ns, &reader, error);
     if (!status)
         status = dtr_read_hello(&reader, error);
     if (status)
@@ -203,15 +164,15 @@ static int set_up_worker(struct dtr_session *session, struct peer *peer, const c
         .experiment = experiment,
     };
     dtr_write_setup(&session->writer, &setup);
-    return send_written(peer, DTR_FRAME_SETUP, error);
+    return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
 }
 
-static int hear_address(struct dtr_session *session, struct peer *peer,
+static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
                         struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_address address;
     int status =
-        expect(peer, DTR_FRAME_ADDRESS, now_ns() + START_S * second_ns, &reader, error);
+        dtr_peer_expect(peer, DTR_FRAME_ADDRESS, now_ns() + START_S * second_ns, &reader, error);
     if (!status)
         status = dtr_read_address(&reader, &address, error);
     if (status)
@@ -257,22 +218,22 @@ static int form_group(struct dtr_session *session, struct dtr_error *error) {
         addresses[i] = i ? session->peers[i].address : own;
     for (uint32_t i = 1; i < devices && !status; i++) {
         dtr_write_group(&session->writer, &group);
-        status = send_written(&session->peers[i], DTR_FRAME_GROUP, error);
+        status = dtr_peer_send(&session->peers[i], DTR_FRAME_GROUP, error);
     }
     if (!status)
         status = dtr_device_join(session->device, &group, deadline, error);
     for (uint32_t i = 1; i < devices && !status; i++) {
         struct dtr_reader reader;
-        status = expect(&session->peers[i], DTR_FRAME_JOINED, deadline, &reader, error);
+        status = dtr_peer_expect(&session->peers[i], DTR_FRAME_JOINED, deadline, &reader, error);
     }
     free(addresses);
     return status;
 }
 
-static int hear_ready(struct dtr_session *session, struct peer *peer, struct dtr_error *error) {
+static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_ready ready;
-    int status = expect(peer, DTR_FRAME_READY, UINT64_MAX / 2, &reader, error);
+    int status = dtr_peer_expect(peer, DTR_FRAME_READY, UINT64_MAX / 2, &reader, error);
     if (!status)
         status = dtr_read_ready(&reader, &ready, error);
     if (status)
@@ -289,7 +250,7 @@ static int place_weights(struct dtr_session *session,
     int status = dtr_plan_encode(session->plan, &bytes, &length, error);
     for (uint32_t i = 1; i < session->devices && !status; i++) {
         dtr_write_bytes(&session->writer, bytes, length);
-        status = send_written(&session->peers[i], DTR_FRAME_PLAN, error);
+        status = dtr_peer_send(&session->peers[i], DTR_FRAME_PLAN, error);
     }
     free(bytes);
     stage(progress, "placing weights", 0, session->devices);
@@ -308,9 +269,7 @@ static int allocate(struct dtr_session *session) {
     const uint32_t devices = session->devices;
     session->peers = calloc(devices, sizeof *session->peers);
     session->reports = calloc(devices, sizeof *session->reports);
-    session->step_times = calloc(devices, sizeof *session->step_times);
-    session->flight_times = calloc(devices, sizeof *session->flight_times);
-    if (!session->peers || !session->reports || !session->step_times || !session->flight_times)
+    if (!session->peers || !session->reports)
         return DTR_E_MEMORY;
     for (uint32_t i = 0; i < devices; i++) {
         session->peers[i].device = i;
@@ -319,15 +278,49 @@ static int allocate(struct dtr_session *session) {
     return DTR_OK;
 }
 
+static int start_group(struct dtr_session *session, const char *plugin_path,
+                       const struct dtr_session_progress *progress, struct dtr_error *error) {
+    if (session->devices < 2)
+        return DTR_OK;
+    const int status = start_workers(session, plugin_path, progress, error);
+    return status ? status : form_group(session, error);
+}
+
+static int make_plan(struct dtr_session *session, struct dtr_error *error) {
+    const int status = dtr_planning_create(session->experiment, &session->device->options,
+                                           session->device->model, session->profile,
+                                           session->log, &session->planning, error);
+    if (status)
+        return status;
+    session->strategy_before = calloc(session->device->model->shape.groups,
+                                      sizeof *session->strategy_before);
+    return session->strategy_before ? dtr_planning_plan(session->planning, &session->plan, error)
+                                    : dtr_fail_memory(error);
+}
+
+/* A planner that wants measurements comes after the group, any other before anything starts. */
 static int start(struct dtr_session *session, struct dtr_plugins *plugins,
                  const char *plugin_path, const struct dtr_session_options *options,
                  const struct dtr_session_progress *progress, struct dtr_error *error) {
     const struct dtr_experiment *experiment = session->experiment;
     int status = dtr_device_open(experiment, plugins, 0, options, session->log,
                                  &session->device, error);
+    if (status)
+        return status;
+    const bool measures = options->only_profile || dtr_planning_needs_profile(experiment);
+    if (!measures)
+        status = dtr_planning_read_profile(experiment, session->device->model, &session->profile,
+                                           error);
+    if (!status && !measures)
+        status = make_plan(session, error);
     if (!status)
-        status = dtr_session_plan(experiment, options, session->device->model, session->log,
-                                  &session->plan, error);
+        status = start_group(session, plugin_path, progress, error);
+    if (!status && measures)
+        status = dtr_group_measure(session, progress, error);
+    if (status || options->only_profile)
+        return status;
+    if (measures)
+        status = make_plan(session, error);
     if (status)
         return status;
     if (options->keep_layers) {
@@ -336,15 +329,8 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
         if (!session->layers)
             return dtr_fail_memory(error);
     }
-    if (session->devices > 1) {
-        status = start_workers(session, plugin_path, progress, error);
-        if (!status)
-            status = form_group(session, error);
-    }
     atomic_store(&session->running, session->device);
-    if (!status)
-        status = place_weights(session, progress, error);
-    return status && status != DTR_E_CONFIG ? blame(session, status, error) : status;
+    return place_weights(session, progress, error);
 }
 
 int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
@@ -362,6 +348,8 @@ int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins
         status = dtr_fail(error, DTR_E_SYSTEM, "libsodium cannot be used here");
     if (!status)
         status = start(session, plugins, plugin_path, options, progress, error);
+    if (status && status != DTR_E_CONFIG && session->devices > 1)
+        status = blame(session, status, error);
     if (status) {
         dtr_session_close(session);
         return status;
@@ -375,7 +363,7 @@ void dtr_session_close(struct dtr_session *session) {
         return;
     atomic_store(&session->running, NULL);
     for (uint32_t i = 1; session->peers && i < session->devices; i++) {
-        struct peer *peer = &session->peers[i];
+        struct dtr_peer *peer = &session->peers[i];
         if (peer->channel)
             dtr_channel_send(peer->channel, DTR_FRAME_END, NULL, 0);
         dtr_channel_free(peer->channel);
@@ -386,17 +374,14 @@ void dtr_session_close(struct dtr_session *session) {
         if (session->peers[i].pid > 0)
             dtr_launch_reap(session->peers[i].pid, deadline, how, sizeof how);
     }
-    for (uint32_t i = 0; session->step_times && i < session->devices; i++)
-        free(session->step_times[i]);
-    for (uint32_t i = 0; session->flight_times && i < session->devices; i++)
-        free(session->flight_times[i]);
+    dtr_planning_free(session->planning);
+    dtr_profile_free(session->profile);
     dtr_device_close(session->device);
     dtr_plan_free(session->plan);
     dtr_writer_free(&session->writer);
     free(session->peers);
     free(session->reports);
-    free(session->step_times);
-    free(session->flight_times);
+    free(session->strategy_before);
     free(session->layers);
     free(session);
 }
@@ -404,50 +389,78 @@ void dtr_session_close(struct dtr_session *session) {
 /* --- requests ---------------------------------------------------------------------------------- */
 
 static void companions_free(void *memory) {
-    struct companions *companions = memory;
+    struct dtr_companions *companions = memory;
     if (!companions)
         return;
-    for (uint32_t i = 0; companions->schedules && companions->schedules[i]; i++)
+    for (uint32_t i = 0; companions->schedules && companions->schedules[i]; i++) {
         dtr_schedule_free(companions->schedules[i]);
+        free(companions->flight_times[i + 1]);
+        free(companions->step_times[i + 1]);
+    }
     free(companions->schedules);
     free(companions->digests);
+    free(companions->flight_times);
+    free(companions->step_times);
     free(companions);
 }
 
+/* Room for what a worker will say of its requests. */
+static bool reserve_times(struct dtr_companions *companions, uint32_t device, bool trace) {
+    const struct dtr_schedule *schedule = companions->schedules[device - 1];
+    companions->flight_times[device] = calloc((size_t)schedule->collectives_count + 1,
+                                              sizeof *companions->flight_times[device]);
+    companions->step_times[device] = calloc(trace ? 2 * (size_t)schedule->steps_count + 1 : 1,
+                                            sizeof *companions->step_times[device]);
+    return companions->flight_times[device] && companions->step_times[device];
+}
+
 static void count_bytes(const struct dtr_session *session, const struct dtr_schedule *schedule,
-                        struct companions *companions) {
+                        struct dtr_companions *companions) {
     struct dtr_account account;
     dtr_account_schedule(schedule, &session->device->model->shape, &account);
     companions->bytes_sent[schedule->device] = account.bytes_sent;
     companions->bytes_received[schedule->device] = account.bytes_received;
 }
 
-/* The schedules of the workers, whose digests travel with the request. */
-static int make_companions(const struct dtr_session *session, const struct dtr_request *request,
-                           struct dtr_program *program, struct dtr_error *error) {
-    const uint32_t devices = session->devices;
-    struct companions *companions = calloc(1, sizeof *companions);
+static struct dtr_companions *companions_create(uint32_t devices) {
+    struct dtr_companions *companions = calloc(1, sizeof *companions);
     if (!companions)
-        return dtr_fail_memory(error);
-    companions->schedules = calloc((size_t)devices + 1, sizeof *companions->schedules);
+        return NULL;
+    companions->predicted_s = -1;
+    companions->flight_times = calloc(devices, sizeof *companions->flight_times);
+    companions->step_times = calloc(devices, sizeof *companions->step_times);
     companions->digests = calloc(3 * (size_t)devices, sizeof *companions->digests);
-    if (!companions->schedules || !companions->digests) {
+    if (companions->flight_times && companions->step_times && companions->digests)
+        companions->schedules = calloc((size_t)devices + 1, sizeof *companions->schedules);
+    if (!companions->schedules) {
         companions_free(companions);
-        return dtr_fail_memory(error);
+        return NULL;
     }
     companions->bytes_sent = companions->digests + devices;
     companions->bytes_received = companions->bytes_sent + devices;
-    count_bytes(session, program->schedule, companions);
-    for (uint32_t i = 1; i < devices; i++) {
+    return companions;
+}
+
+/* The schedules of the workers, whose digests travel with the request. */
+static int make_companions(const struct dtr_session *session, const struct dtr_request *request,
+                           struct dtr_program *program, struct dtr_error *error) {
+    struct dtr_companions *companions = companions_create(session->devices);
+    int status = companions ? DTR_OK : dtr_fail_memory(error);
+    if (!status)
+        count_bytes(session, program->schedule, companions);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
         struct dtr_schedule **schedule = &companions->schedules[i - 1];
-        const int status =
-            dtr_device_schedule_of(session->device, i, request, schedule, error);
-        if (status) {
-            companions_free(companions);
-            return status;
-        }
+        status = dtr_device_schedule_of(session->device, i, request, schedule, error);
+        if (status)
+            break;
         companions->digests[i] = dtr_schedule_digest(*schedule);
         count_bytes(session, *schedule, companions);
+        if (!reserve_times(companions, i, session->device->options.trace))
+            status = dtr_fail_memory(error);
+    }
+    if (status) {
+        companions_free(companions);
+        return status;
     }
     program->companions = companions;
     program->free_companions = companions_free;
@@ -456,52 +469,42 @@ static int make_companions(const struct dtr_session *session, const struct dtr_r
 
 static int send_request(struct dtr_session *session, const struct dtr_request *request,
                         struct dtr_error *error) {
-    const struct companions *companions = session->program->companions;
+    const struct dtr_companions *companions = session->program->companions;
     struct dtr_request_frame frame = {
         .number = session->number,
         .request = *request,
         .strategy = session->plan->strategy,
+        .tiles = session->plan->tiles,
     };
     for (uint32_t i = 1; i < session->devices; i++) {
         frame.digest = companions->digests[i];
         dtr_write_request(&session->writer, &frame, session->plan->groups);
-        const int status = send_written(&session->peers[i], DTR_FRAME_REQUEST, error);
+        const int status = dtr_peer_send(&session->peers[i], DTR_FRAME_REQUEST, error);
         if (status)
             return status;
     }
     return DTR_OK;
 }
 
-/* Keeps the times of a traced request; the memory grows to the largest. */
+/* Keeps the times of the collectives, and of all steps of a traced request. */
 static int keep_times(struct dtr_session *session, uint32_t device, const struct dtr_done *done,
                       struct dtr_error *error) {
-    const size_t steps = 2 * sizeof(uint64_t) * (size_t)done->steps;
-    const size_t flights = sizeof(struct dtr_flight_times) * (size_t)done->collectives;
-    const struct companions *companions = session->program->companions;
+    const struct dtr_companions *companions = session->program->companions;
     const struct dtr_schedule *schedule = companions->schedules[device - 1];
-    if (!session->device->options.trace)
-        return DTR_OK;
-    if (done->steps != schedule->steps_count || done->collectives != schedule->collectives_count)
+    const uint32_t steps = session->device->options.trace ? schedule->steps_count : 0;
+    if (done->steps != steps || done->collectives != schedule->collectives_count)
         return dtr_fail(error, DTR_E_CORRUPT, "device %u sent the times of another schedule",
                         device);
-    uint64_t *step_times = realloc(session->step_times[device], steps + 1);
-    if (step_times)
-        session->step_times[device] = step_times;
-    struct dtr_flight_times *flight_times =
-        realloc(session->flight_times[device], flights + 1);
-    if (flight_times)
-        session->flight_times[device] = flight_times;
-    if (!step_times || !flight_times)
-        return dtr_fail_memory(error);
-    memcpy(step_times, done->step_times, steps);
-    memcpy(flight_times, done->flight_times, flights);
+    memcpy(companions->step_times[device], done->step_times, 2 * sizeof(uint64_t) * (size_t)steps);
+    memcpy(companions->flight_times[device], done->flight_times,
+           sizeof(struct dtr_flight_times) * (size_t)done->collectives);
     return DTR_OK;
 }
 
-static int hear_done(struct dtr_session *session, struct peer *peer, struct dtr_error *error) {
+static int hear_done(struct dtr_session *session, struct dtr_peer *peer, struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_done done;
-    int status = expect(peer, DTR_FRAME_DONE, UINT64_MAX / 2, &reader, error);
+    int status = dtr_peer_expect(peer, DTR_FRAME_DONE, UINT64_MAX / 2, &reader, error);
     if (!status)
         status = dtr_read_done(&reader, &done, error);
     if (status)
@@ -518,7 +521,7 @@ static int hear_done(struct dtr_session *session, struct peer *peer, struct dtr_
 }
 
 static void report_own(struct dtr_session *session) {
-    const struct companions *companions = session->program->companions;
+    const struct dtr_companions *companions = session->program->companions;
     struct dtr_device_report *own = &session->reports[0];
     own->times = dtr_program_times(session->program);
     own->peak_rss_bytes = dtr_peak_rss_bytes();
@@ -540,6 +543,8 @@ static void respond(struct dtr_session *session, uint64_t latency_ns,
     const struct dtr_schedule *schedule = session->program->schedule;
     *response = (struct dtr_response){
         .latency_ns = latency_ns,
+        .predicted_s = ((struct dtr_companions *)session->program->companions)->predicted_s,
+        .replans = session->replans,
         .sequences = schedule->sequences,
         .rows = schedule->selected,
         .hidden = result(session, &schedule->hidden),
@@ -564,14 +569,30 @@ static void give_hidden(struct dtr_session *session, const struct dtr_request *r
            request->hidden, values * sizeof *request->hidden);
 }
 
+/* An adaptive planner may change its mind; counted when it does. */
+static int choose(struct dtr_session *session, const struct dtr_request *request,
+                  struct dtr_error *error) {
+    const struct dtr_plan *plan = session->plan;
+    const size_t bytes = plan->groups * sizeof *plan->strategy;
+    memcpy(session->strategy_before, plan->strategy, bytes);
+    const int status =
+        dtr_planning_replan(session->planning, request, session->plan, error);
+    if (!status && session->number > 1 &&
+        memcmp(session->strategy_before, plan->strategy, bytes) != 0)
+        session->replans++;
+    return status;
+}
+
 static int run_request(struct dtr_session *session, const struct dtr_request *request,
                        uint64_t *latency_p, struct dtr_error *error) {
     const struct dtr_tokens_input tokens = {request->ids, request->types};
     struct dtr_device *device = session->device;
     const uint64_t begin = now_ns();
     session->number++;
-    int status = dtr_device_program(device, request, session->plan->strategy, &session->program,
-                                    error);
+    int status = choose(session, request, error);
+    if (!status)
+        status = dtr_device_program(device, request, session->plan->strategy,
+                                    session->plan->tiles, &session->program, error);
     if (!status && !session->program->companions)
         status = make_companions(session, request, session->program, error);
     if (!status)
@@ -586,18 +607,39 @@ static int run_request(struct dtr_session *session, const struct dtr_request *re
     return status;
 }
 
+/* What the simulator makes of it, once for each shape of request. */
+static int compare_prediction(struct dtr_session *session, const struct dtr_request *request,
+                              struct dtr_error *error) {
+    struct dtr_companions *companions = session->program->companions;
+    return companions->predicted_s >= 0
+               ? DTR_OK
+               : dtr_planning_predict(session->planning, request, session->plan,
+                                      &companions->predicted_s, error);
+}
+
 int dtr_session_run(struct dtr_session *session, const struct dtr_request *request,
                     struct dtr_response *response, struct dtr_error *error) {
     uint64_t latency_ns = 0;
-    const int status = run_request(session, request, &latency_ns, error);
+    int status = run_request(session, request, &latency_ns, error);
     if (status)
         return session->devices > 1 ? blame(session, status, error) : status;
+    dtr_planning_observe(session->planning, session->number, (double)latency_ns * 1e-9,
+                         dtr_group_link_factor(session));
+    status = compare_prediction(session, request, error);
+    if (status)
+        return status;
     report_own(session);
     respond(session, latency_ns, response);
     return DTR_OK;
 }
 
 /* --- asking ------------------------------------------------------------------------------------ */
+
+struct dtr_profile *dtr_session_take_profile(struct dtr_session *session) {
+    struct dtr_profile *profile = session->profile;
+    session->profile = NULL;
+    return profile;
+}
 
 const struct dtr_model *dtr_session_model(const struct dtr_session *session) {
     return session->device->model;
@@ -628,13 +670,13 @@ bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
         };
         return true;
     }
-    const struct companions *companions = program->companions;
+    const struct dtr_companions *companions = program->companions;
     const struct dtr_schedule *schedule = companions->schedules[device - 1];
     *trace = (struct dtr_device_trace){
         .schedule = schedule,
-        .begin_ns = session->step_times[device],
-        .end_ns = session->step_times[device] + schedule->steps_count,
-        .flights = session->flight_times[device],
+        .begin_ns = companions->step_times[device],
+        .end_ns = companions->step_times[device] + schedule->steps_count,
+        .flights = companions->flight_times[device],
     };
     return true;
 }

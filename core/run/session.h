@@ -6,6 +6,7 @@
 #ifndef DTR_RUN_SESSION_H
 #define DTR_RUN_SESSION_H
 
+#include "plan/profile.h"
 #include "run/device.h"
 
 struct dtr_session;
@@ -24,11 +25,9 @@ int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins
                      struct dtr_session **session_p, struct dtr_error *error);
 void dtr_session_close(struct dtr_session *session);
 
-/* The plan for the experiment, without starting anything. */
-int dtr_session_plan(const struct dtr_experiment *experiment,
-                     const struct dtr_session_options *options, const struct dtr_model *model,
-                     const struct dtr_log *log, struct dtr_plan **plan_p,
-                     struct dtr_error *error);
+/* What was measured of the group, for a session with options.only_profile, which does nothing else:
+ * it has no plan and takes no requests.  The profile becomes the caller's. */
+struct dtr_profile *dtr_session_take_profile(struct dtr_session *session);
 
 /* What one device did in the last request. */
 struct dtr_device_report {
@@ -42,6 +41,8 @@ struct dtr_device_report {
  * dense; those that the request does not have are NULL. */
 struct dtr_response {
     uint64_t latency_ns;
+    double predicted_s; /* 0: there is no profile */
+    uint64_t replans;   /* how often the plan has changed since the session began */
     uint32_t sequences;
     uint32_t rows; /* of hidden: the selected, or all tokens */
     const float *hidden, *pooled, *logits;

@@ -219,7 +219,8 @@ static int run_request(struct worker *worker, struct dtr_reader *reader,
     struct dtr_program *program;
     int status = dtr_read_request(reader, device, &worker->memory, &frame, error);
     if (!status)
-        status = dtr_device_program(device, &frame.request, frame.strategy, &program, error);
+        status = dtr_device_program(device, &frame.request, frame.strategy, frame.tiles, &program,
+                                    error);
     if (status)
         return status;
     if (program->digest != frame.digest)

@@ -96,6 +96,7 @@ struct dtr_problem {
     int (*predict)(const struct dtr_problem *problem, const struct dtr_plan *plan,
                    struct dtr_prediction *prediction, struct dtr_error *error);
     int32_t objective; /* enum dtr_objective */
+    const void *service; /* the core's; a copy of the problem keeps it */
 };
 
 /* What one request showed. */

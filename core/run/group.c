@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * group.c -- measuring a group: before requests by probes, during requests by what they show.
+ */
+#include "run/group.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "plan/account.h"
+#include "run/probe.h"
+
+/* All pairs are measured in a group of up to so many devices, else neighbours only. */
+enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
+
+static uint64_t deadline_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((uint64_t)now.tv_sec + PATIENCE_S) * UINT64_C(1000000000);
+}
+
+/* --- kernels ----------------------------------------------------------------------------------- */
+
+static int keep_kernel(struct dtr_profile *profile, uint32_t device, const char *name,
+                       struct dtr_error *error) {
+    profile->kernel[device] = strdup(name);
+    return profile->kernel[device] ? DTR_OK : dtr_fail_memory(error);
+}
+
+static int measure_worker(struct dtr_session *session, uint32_t device,
+                          struct dtr_error *error) {
+    struct dtr_profile *profile = session->profile;
+    struct dtr_peer *peer = &session->peers[device];
+    struct dtr_reader reader;
+    const char *kernel;
+    dtr_write_probes(&session->writer, profile->probes, profile->probes_count);
+    int status = dtr_peer_send(peer, DTR_FRAME_PROBE, error);
+    if (!status)
+        status = dtr_peer_expect(peer, DTR_FRAME_PROBED, deadline_ns(), &reader, error);
+    if (!status)
+        status = dtr_read_probed(&reader, profile->probes_count, &kernel,
+                                 profile->seconds + (size_t)device * profile->probes_count,
+                                 error);
+    return status ? status : keep_kernel(profile, device, kernel, error);
+}
+
+/* One after the other: devices of one machine would measure each other. */
+static int measure_kernels(struct dtr_session *session,
+                           const struct dtr_session_progress *progress,
+                           struct dtr_error *error) {
+    struct dtr_profile *profile = session->profile;
+    int status = dtr_probe_kernels(session->device, profile->probes, profile->probes_count,
+                                   profile->seconds, error);
+    if (!status)
+        status = keep_kernel(profile, 0, dtr_kernels_name(session->device->kernels), error);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        if (progress && progress->stage)
+            progress->stage(progress->arg, "measuring devices", i, session->devices);
+        status = measure_worker(session, i, error);
+    }
+    return status;
+}
+
+/* --- links ------------------------------------------------------------------------------------- */
+
+static int ask_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
+                    struct dtr_error *error) {
+    const struct dtr_link_frame frame = {.peer = peer, .echoes = echoes};
+    if (device == 0)
+        return DTR_OK;
+    dtr_write_link(&session->writer, &frame);
+    return dtr_peer_send(&session->peers[device], DTR_FRAME_LINK, error);
+}
+
+/* This device's own side, or the answer of the worker that took it. */
+static int finish_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
+                       struct dtr_link *link, struct dtr_error *error) {
+    struct dtr_reader reader;
+    struct dtr_link_frame frame;
+    if (device == 0)
+        return echoes ? dtr_probe_echo(session->device, peer, error)
+                      : dtr_probe_link(session->device, peer, link, error);
+    int status = dtr_peer_expect(&session->peers[device], DTR_FRAME_LINKED, deadline_ns(),
+                                 &reader, error);
+    if (!status)
+        status = dtr_read_link(&reader, &frame, error);
+    if (!status && !echoes)
+        *link = frame.link;
+    return status;
+}
+
+static int measure_link(struct dtr_session *session, uint32_t from, uint32_t to,
+                        struct dtr_error *error) {
+    struct dtr_link *link = &session->profile->link[(size_t)from * session->devices + to];
+    int status = ask_side(session, from, to, false, error);
+    if (!status)
+        status = ask_side(session, to, from, true, error);
+    /* The leader's own side blocks: it comes first. */
+    if (!status && to == 0)
+        status = finish_side(session, to, from, true, link, error);
+    if (!status)
+        status = finish_side(session, from, to, false, link, error);
+    if (!status && to != 0)
+        status = finish_side(session, to, from, true, link, error);
+    if (!status && (!(link->bytes_per_s > 0) || !(link->latency_s >= 0)))
+        status = dtr_fail(error, DTR_E_CORRUPT, "device %u measured a link that cannot be", from);
+    return status;
+}
+
+/* A link that was not measured is as good as the worse of the ports at its ends. */
+static void fill_links(struct dtr_profile *profile) {
+    const uint32_t n = profile->devices;
+    for (uint32_t from = 0; from < n; from++)
+        for (uint32_t to = 0; to < n; to++) {
+            struct dtr_link *link = &profile->link[(size_t)from * n + to];
+            const struct dtr_link *out = &profile->link[(size_t)from * n + (from + 1) % n];
+            const struct dtr_link *in = &profile->link[(size_t)((to + n - 1) % n) * n + to];
+            if (from != to && !(link->bytes_per_s > 0))
+                *link = out->bytes_per_s < in->bytes_per_s ? *out : *in;
+        }
+}
+
+static int measure_links(struct dtr_session *session,
+                         const struct dtr_session_progress *progress, struct dtr_error *error) {
+    const uint32_t devices = session->devices;
+    int status = DTR_OK;
+    for (uint32_t from = 0; from < devices && !status; from++) {
+        if (progress && progress->stage)
+            progress->stage(progress->arg, "measuring links", from, devices);
+        for (uint32_t to = 0; to < devices && !status; to++)
+            if (from != to && (devices <= ALL_PAIRS || to == (from + 1) % devices))
+                status = measure_link(session, from, to, error);
+    }
+    if (!status)
+        fill_links(session->profile);
+    return status;
+}
+
+int dtr_group_measure(struct dtr_session *session, const struct dtr_session_progress *progress,
+                      struct dtr_error *error) {
+    const struct dtr_model *model = session->device->model;
+    const uint32_t rows = session->device->tokens_max;
+    int status =
+        dtr_profile_create(&model->shape, session->devices, rows, &session->profile, error);
+    if (status)
+        return status;
+    sodium_bin2hex(session->profile->model, sizeof session->profile->model, model->digest,
+                   sizeof model->digest);
+    dtr_planning_cpu(session->profile->cpu, sizeof session->profile->cpu);
+    status = measure_kernels(session, progress, error);
+    return status ? status : measure_links(session, progress, error);
+}
+
+/* --- what requests show ------------------------------------------------------------------------ */
+
+/* Small messages tell of latency, not of bandwidth. */
+static const uint64_t telling_bytes = 8192;
+
+/* One collective as all devices saw it. */
+struct sight {
+    uint64_t begin_ns, end_ns; /* the last device's begin; the last device's end */
+    double port_s;             /* what the profile gives the busiest port */
+};
+
+static void see(const struct dtr_profile *profile, const struct dtr_schedule *schedule,
+                const struct dtr_flight_times *times, uint32_t index, struct sight *sight) {
+    const uint32_t device = schedule->device, peer = (device + 1) % schedule->devices;
+    const struct dtr_link *link = &profile->link[(size_t)device * schedule->devices + peer];
+    uint64_t sent, received;
+    dtr_account_collective(schedule, &schedule->collectives[index], &sent, &received);
+    const uint64_t bytes = sent > received ? sent : received;
+    const double port_s = (double)bytes / link->bytes_per_s;
+    if (times[index].begin_ns > sight->begin_ns)
+        sight->begin_ns = times[index].begin_ns;
+    if (times[index].end_ns > sight->end_ns)
+        sight->end_ns = times[index].end_ns;
+    if (bytes >= telling_bytes && port_s > sight->port_s)
+        sight->port_s = port_s;
+}
+
+static const struct dtr_schedule *schedule_of(const struct dtr_session *session,
+                                              uint32_t device) {
+    const struct dtr_companions *companions = session->program->companions;
+    return device ? companions->schedules[device - 1] : session->program->schedule;
+}
+
+static const struct dtr_flight_times *times_of(const struct dtr_session *session,
+                                               uint32_t device) {
+    const struct dtr_companions *companions = session->program->companions;
+    return device ? companions->flight_times[device]
+                  : dtr_flights_times(session->program->flights, 0);
+}
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Collectives are listed in the order of their tags on every device. */
+double dtr_group_link_factor(const struct dtr_session *session) {
+    const uint32_t devices = session->devices;
+    double factors[256];
+    uint32_t cursors[64] = {0};
+    size_t count = 0;
+    uint64_t before_ns = 0;
+    if (!session->profile || devices > 64)
+        return 0;
+    for (uint32_t tag = 0; count < sizeof factors / sizeof factors[0]; tag++) {
+        struct sight sight = {0};
+        bool more = false;
+        for (uint32_t i = 0; i < devices; i++) {
+            const struct dtr_schedule *schedule = schedule_of(session, i);
+            more |= cursors[i] < schedule->collectives_count;
+            if (cursors[i] < schedule->collectives_count &&
+                schedule->collectives[cursors[i]].tag == tag)
+                see(session->profile, schedule, times_of(session, i), cursors[i]++, &sight);
+        }
+        if (!more)
+            break;
+        /* It shared the ports with the one before while both were under way. */
+        const uint64_t begin_ns = sight.begin_ns > before_ns ? sight.begin_ns : before_ns;
+        const double took_s = (double)(int64_t)(sight.end_ns - begin_ns) * 1e-9 -
+                              session->profile->link[1].latency_s;
+        if (sight.port_s > 0 && took_s > 1e-6)
+            factors[count++] = sight.port_s / took_s;
+        before_ns = sight.end_ns > before_ns ? sight.end_ns : before_ns;
+    }
+    qsort(factors, count, sizeof *factors, compare);
+    return count ? factors[count / 2] : 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * group.h -- a session's inside, for the files that share it: the leader's view of its workers.
+ */
+#ifndef DTR_RUN_GROUP_H
+#define DTR_RUN_GROUP_H
+
+#include <sys/types.h>
+
+#include "run/channel.h"
+#include "run/planning.h"
+#include "run/protocol.h"
+#include "run/session.h"
+
+/* A worker as the leader sees it. */
+struct dtr_peer {
+    struct dtr_session *session;
+    uint32_t device;
+    pid_t pid;
+    struct dtr_channel *channel;
+    char address[DTR_ADDRESS_MAX];
+    char kernel[32];
+    struct dtr_error failure; /* what it said went wrong */
+};
+
+/* What the leader keeps of a request's shape beside its own program. */
+struct dtr_companions {
+    struct dtr_schedule **schedules; /* of devices 1, 2, ...; ends at NULL */
+    uint64_t *digests, *bytes_sent, *bytes_received;
+    struct dtr_flight_times **flight_times; /* [devices] of the last request; not device 0's */
+    uint64_t **step_times;                  /* the same, where requests are traced */
+    double predicted_s;                     /* below 0: not asked yet */
+};
+
+struct dtr_session {
+    const struct dtr_experiment *experiment;
+    const struct dtr_log *log;
+    struct dtr_device *device;
+    struct dtr_profile *profile;
+    struct dtr_planning *planning;
+    struct dtr_plan *plan;
+    uint32_t devices;
+    struct dtr_peer *peers; /* [devices]; the first is not used */
+    uint8_t key[32];
+    _Atomic(struct dtr_device *) running; /* what the channels' threads abort */
+    uint64_t number, replans;
+    uint32_t *strategy_before; /* [groups] scratch */
+    struct dtr_writer writer;
+    struct dtr_device_report *reports;
+    struct dtr_program *program; /* of the last request */
+    const float **layers;
+};
+
+/* Sends what the session's writer holds. */
+int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error);
+
+/* The next frame, which must be of that type; what a worker says of its failure becomes the
+ * error. */
+int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
+                    struct dtr_reader *reader, struct dtr_error *error);
+
+/* Measures kernels and links of the group that was formed. */
+int dtr_group_measure(struct dtr_session *session, const struct dtr_session_progress *progress,
+                      struct dtr_error *error);
+
+/* By which factor the links were faster in the last request than in the profile, from the times
+ * that all devices saw its collectives take; 0: nothing to go by. */
+double dtr_group_link_factor(const struct dtr_session *session);
+
+#endif
