@@ -108,11 +108,11 @@ static bool read_frame(struct dtr_channel *channel) {
         return false;
     slot->type = (enum dtr_frame_type)header.type;
     slot->length = header.length;
-    if (slot->type == DTR_FRAME_ABORT) {
-        const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
+    const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
+    if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED)
         channel->events.interrupted(channel->events.arg, &frame);
+    if (frame.type == DTR_FRAME_ABORT)
         return true;
-    }
     pthread_mutex_lock(&channel->lock);
     channel->count++;
     pthread_cond_broadcast(&channel->changed);

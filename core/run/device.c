@@ -91,7 +91,7 @@ void dtr_device_close(struct dtr_device *device) {
         dtr_program_free(device->cache[i]);
     free(device->cache);
     dtr_executor_free(device->executor);
-    dtr_engine_free(atomic_load(&device->engine));
+    dtr_engine_free(device->engine);
     if (device->joined)
         transport_ops(device)->leave(transport_self(device));
     dtr_chain_close(device->transport);
@@ -115,6 +115,10 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
                     uint64_t deadline_ns, struct dtr_error *error) {
     if (!device->transport)
         return DTR_OK;
+    atomic_store(&device->linked, true);
+    /* What came before the line above did not reach the transport. */
+    if (atomic_load(&device->aborted))
+        return dtr_fail(error, DTR_E_ABORTED, "joining the group was aborted");
     const int status =
         transport_ops(device)->join(transport_self(device), group, deadline_ns, error);
     if (!status)
@@ -124,22 +128,18 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
 
 /* Until then the transport is free for measurements. */
 static int start_engine(struct dtr_device *device, struct dtr_error *error) {
-    struct dtr_engine *engine;
-    if (!device->transport || atomic_load(&device->engine))
+    if (!device->transport || device->engine)
         return DTR_OK;
-    const int status =
-        dtr_engine_create(dtr_chain_top(device->transport), device->log, &engine, error);
-    if (status)
-        return status;
-    atomic_store(&device->engine, engine);
-    dtr_executor_set_engine(device->executor, engine);
-    return DTR_OK;
+    const int status = dtr_engine_create(dtr_chain_top(device->transport), device->log,
+                                         &device->engine, error);
+    dtr_executor_set_engine(device->executor, device->engine);
+    return status;
 }
 
 void dtr_device_abort(struct dtr_device *device) {
-    struct dtr_engine *engine = atomic_load(&device->engine);
-    if (engine)
-        dtr_engine_abort(engine);
+    atomic_store(&device->aborted, true);
+    if (atomic_load(&device->linked))
+        transport_ops(device)->abort(transport_self(device));
 }
 
 /* --- weights and programs ---------------------------------------------------------------------- */

@@ -42,7 +42,9 @@ struct dtr_device {
     struct dtr_kernels *kernels;
     struct dtr_open_chain *transport; /* NULL on a single device */
     bool joined;
-    _Atomic(struct dtr_engine *) engine; /* other threads abort it */
+    atomic_bool linked; /* join() was called: the transport can be aborted */
+    atomic_bool aborted;
+    struct dtr_engine *engine;
     struct dtr_executor *executor;
     struct dtr_plan *plan; /* its strategies are those of the request that ran last */
     uint32_t tokens_max;
@@ -60,7 +62,7 @@ void dtr_device_close(struct dtr_device *device);
 /* Its address for the others; `text` holds DTR_ADDRESS_MAX bytes. */
 int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error);
 
-/* Joins the group; blocks until all have or the deadline passes. */
+/* Joins the group; blocks until all have, the deadline passes or the device is aborted. */
 int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
                     uint64_t deadline_ns, struct dtr_error *error);
 

@@ -495,7 +495,3 @@ int dtr_engine_lost_peer(const struct dtr_engine *engine) {
         return engine->ops->lost_peer(engine->transport);
     return engine->lost_peer;
 }
-
-void dtr_engine_abort(struct dtr_engine *engine) {
-    engine->ops->abort(engine->transport);
-}

@@ -55,7 +55,4 @@ const struct dtr_flight_times *dtr_flights_times(const struct dtr_flights *fligh
 /* The peer that broke a collective, or -1. */
 int dtr_engine_lost_peer(const struct dtr_engine *engine);
 
-/* Makes every wait, present and future, return DTR_E_ABORTED.  Any thread. */
-void dtr_engine_abort(struct dtr_engine *engine);
-
 #endif

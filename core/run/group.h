@@ -43,6 +43,7 @@ struct dtr_session {
     struct dtr_peer *peers; /* [devices]; the first is not used */
     uint8_t key[32];
     _Atomic(struct dtr_device *) running; /* what the channels' threads abort */
+    atomic_bool interrupted;              /* a worker is gone or has failed */
     uint64_t number, replans;
     uint32_t *strategy_before; /* [groups] scratch */
     struct dtr_writer writer;
@@ -55,7 +56,8 @@ struct dtr_session {
 int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error);
 
 /* The next frame, which must be of that type; what a worker says of its failure becomes the
- * error. */
+ * error.  Waits no longer than until any worker is gone or has failed: this one may wait for that
+ * one. */
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error);
 

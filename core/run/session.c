@@ -14,6 +14,8 @@ static const uint64_t second_ns = UINT64_C(1000000000);
 
 /* Time for a worker to start, to load its plugins and to join; weights may take longer. */
 enum { START_S = 60, END_S = 3, BLAME_S = 1 };
+/* Between two looks at the other workers while one is waited for. */
+#define LOOK_NS UINT64_C(100000000)
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -27,6 +29,7 @@ static void interrupted(void *arg, const struct dtr_frame *frame) {
     struct dtr_peer *peer = arg;
     struct dtr_device *device = atomic_load(&peer->session->running);
     (void)frame;
+    atomic_store(&peer->session->interrupted, true);
     if (device)
         dtr_device_abort(device);
 }
@@ -40,10 +43,25 @@ int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_er
     return status ? dtr_fail(error, status, "device %u is gone", peer->device) : DTR_OK;
 }
 
+static int receive(struct dtr_peer *peer, uint64_t deadline_ns, struct dtr_frame *frame) {
+    for (;;) {
+        const bool interrupted = atomic_load(&peer->session->interrupted);
+        const uint64_t now = now_ns(), soon = interrupted ? now : now + LOOK_NS;
+        const int status =
+            dtr_channel_receive(peer->channel, soon < deadline_ns ? soon : deadline_ns, frame);
+        if (status != DTR_E_TIMEOUT)
+            return status;
+        if (interrupted)
+            return DTR_E_PEER;
+        if (soon >= deadline_ns)
+            return status;
+    }
+}
+
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_frame frame;
-    const int status = dtr_channel_receive(peer->channel, deadline_ns, &frame);
+    const int status = receive(peer, deadline_ns, &frame);
     if (status == DTR_E_TIMEOUT)
         return dtr_fail(error, status, "device %u did not answer in time", peer->device);
     if (status)
@@ -108,7 +126,8 @@ static void tell_survivors(struct dtr_session *session, const struct dtr_peer *c
 /* Puts the cause into the error, in place of what the leader noticed of it, and tells the
  * others. */
 static int blame(struct dtr_session *session, int status, struct dtr_error *error) {
-    struct dtr_peer *culprit = find_culprit(session);
+    const bool by_worker = is_echo(status) || atomic_load(&session->interrupted);
+    struct dtr_peer *culprit = by_worker ? find_culprit(session) : NULL;
     if (!culprit)
         return status;
     struct dtr_error cause = {0};
@@ -307,6 +326,7 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
                                  &session->device, error);
     if (status)
         return status;
+    atomic_store(&session->running, session->device);
     const bool measures = options->only_profile || dtr_planning_needs_profile(experiment);
     if (!measures)
         status = dtr_planning_read_profile(experiment, session->device->model, &session->profile,
@@ -329,7 +349,6 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
         if (!session->layers)
             return dtr_fail_memory(error);
     }
-    atomic_store(&session->running, session->device);
     return place_weights(session, progress, error);
 }
 
@@ -348,7 +367,7 @@ int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins
         status = dtr_fail(error, DTR_E_SYSTEM, "libsodium cannot be used here");
     if (!status)
         status = start(session, plugins, plugin_path, options, progress, error);
-    if (status && status != DTR_E_CONFIG && session->devices > 1)
+    if (status && status != DTR_E_CONFIG)
         status = blame(session, status, error);
     if (status) {
         dtr_session_close(session);
@@ -622,7 +641,7 @@ int dtr_session_run(struct dtr_session *session, const struct dtr_request *reque
     uint64_t latency_ns = 0;
     int status = run_request(session, request, &latency_ns, error);
     if (status)
-        return session->devices > 1 ? blame(session, status, error) : status;
+        return blame(session, status, error);
     dtr_planning_observe(session->planning, session->number, (double)latency_ns * 1e-9,
                          dtr_group_link_factor(session));
     status = compare_prediction(session, request, error);

@@ -262,6 +262,14 @@ static void tell_failure(struct worker *worker, const struct dtr_error *failure)
     send_written(worker, DTR_FRAME_FAILED, &ignored);
 }
 
+/* The leader then says who is to blame, for the log, and hangs up. */
+static void hear_out(struct worker *worker) {
+    struct dtr_frame frame;
+    while (!dtr_channel_receive(worker->channel, UINT64_MAX / 2, &frame))
+        if (frame.type == DTR_FRAME_END)
+            return;
+}
+
 int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
                      struct dtr_error *error) {
     struct worker worker = {.plugins = plugins, .log = *log};
@@ -279,8 +287,10 @@ int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *
         status = load(&worker, &ended, error);
     if (!status && !ended)
         status = serve_requests(&worker, error);
-    if (status && !dtr_channel_closed(worker.channel))
+    if (status && !dtr_channel_closed(worker.channel)) {
         tell_failure(&worker, error);
+        hear_out(&worker);
+    }
     dtr_channel_free(worker.channel);
     dtr_device_close(atomic_load(&worker.device));
     dtr_experiment_free(worker.experiment);

@@ -8,7 +8,8 @@
  * message, never shorter (DTR_E_CORRUPT).
  *
  * Threads: the core calls one operation at a time, save wake() and abort(), which may come from any
- * thread at any time between join() and leave().  A transport needs no locks for the rest.
+ * thread at any time from the call of join() to that of leave().  A transport needs no locks for
+ * the rest.
  */
 #ifndef DETRANSFORMER_TRANSPORT_H
 #define DETRANSFORMER_TRANSPORT_H
@@ -45,8 +46,9 @@ struct dtr_transport_ops {
     int (*address)(void *self, const char *hint, char *text, size_t bytes,
                    struct dtr_error *error);
 
-    /* Connects the group; blocks until every peer is connected or the deadline (dtr_host.now_ns)
-     * passes.  After leave(), join() may be called again with another group. */
+    /* Connects the group; blocks until every peer is connected, the deadline (dtr_host.now_ns)
+     * passes or abort() is called.  After leave(), join() may be called again with another
+     * group. */
     int (*join)(void *self, const struct dtr_group *group, uint64_t deadline_ns,
                 struct dtr_error *error);
     void (*leave)(void *self);
