@@ -6,59 +6,56 @@
 #include <string.h>
 
 
-static int load(const struct dtr_command *command, const struct dtr_cli *cli,
-                const struct dtr_arguments *arguments, struct dtr_opened *opened,
-                struct dtr_error *error) {
-    struct dtr_setting *settings = calloc(arguments->all_count + 1, sizeof *settings);
+int dtr_cli_settings(const struct dtr_command *command, const struct dtr_arguments *arguments,
+                     struct dtr_settings *settings, struct dtr_error *error) {
     const char *text = dtr_argument(command, arguments, "text");
-    char *as_setting = NULL;
-    size_t count = 0;
-    int status = settings ? DTR_OK : dtr_fail_memory(error);
-    for (size_t i = 0; i + 1 < arguments->all_count && !status; i += 2)
+    *settings = (struct dtr_settings){
+        .list = calloc(arguments->all_count + DTR_SETTINGS_MORE, sizeof *settings->list)};
+    if (!settings->list ||
+        (text && asprintf(&settings->text, "input.text=%s", text) < 0)) {
+        dtr_cli_settings_free(settings);
+        return dtr_fail_memory(error);
+    }
+    for (size_t i = 0; i + 1 < arguments->all_count; i += 2)
         if (strcmp(arguments->all[i], "set") == 0)
-            settings[count++].text = arguments->all[i + 1];
-    if (!status && text && asprintf(&as_setting, "input.text=%s", text) < 0)
-        status = dtr_fail_memory(error);
-    if (as_setting)
-        settings[count++].text = as_setting;
-    if (!status)
-        status = dtr_experiment_load(arguments->operands[0], settings, count, opened->plugins,
-                                     &cli->log, &opened->experiment, error);
-    free(as_setting);
-    free(settings);
-    return status;
+            settings->list[settings->count++].text = arguments->all[i + 1];
+    if (text)
+        settings->list[settings->count++].text = settings->text;
+    return DTR_OK;
+}
+
+void dtr_cli_settings_free(struct dtr_settings *settings) {
+    free(settings->list);
+    free(settings->text);
+    *settings = (struct dtr_settings){0};
 }
 
 int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
                  const struct dtr_arguments *arguments, struct dtr_opened *opened,
                  struct dtr_error *error) {
-    *opened = (struct dtr_opened){0};
-    int status = dtr_cli_plugins(cli, &opened->plugins, error);
-    if (!status)
-        status = load(command, cli, arguments, opened, error);
+    struct dtr_settings settings;
+    int status = dtr_cli_settings(command, arguments, &settings, error);
     if (status)
         return status;
-    opened->options.keep_layers = dtr_argument(command, arguments, "dump-layers") != NULL;
-    opened->options.all_rows =
-        opened->options.keep_layers || dtr_argument(command, arguments, "dump") != NULL;
+    const bool layers = dtr_argument(command, arguments, "dump-layers") != NULL;
+    opened->options.keep_layers = layers;
+    opened->options.all_rows = layers || dtr_argument(command, arguments, "dump") != NULL;
     opened->options.trace = dtr_argument(command, arguments, "trace") != NULL;
-    status = dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input, error);
-    if (!status)
-        dtr_input_largest(opened->input, &opened->options.sequences_max,
-                          &opened->options.length_max);
+    status = dtr_cli_open_with(cli, arguments->operands[0], &settings, opened, error);
+    dtr_cli_settings_free(&settings);
     return status;
 }
 
 int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
-                      const struct dtr_setting *settings, size_t count,
-                      struct dtr_opened *opened, struct dtr_error *error) {
-    *opened = (struct dtr_opened){0};
+                      const struct dtr_settings *settings, struct dtr_opened *opened,
+                      struct dtr_error *error) {
     int status = dtr_cli_plugins(cli, &opened->plugins, error);
     if (!status)
-        status = dtr_experiment_load(file, settings, count, opened->plugins, &cli->log,
-                                     &opened->experiment, error);
+        status = dtr_experiment_load(file, settings->list, settings->count, opened->plugins,
+                                     &cli->log, &opened->experiment, error);
     if (!status)
-        status = dtr_input_open(opened->experiment, false, &opened->input, error);
+        status = dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input,
+                                error);
     if (!status)
         dtr_input_largest(opened->input, &opened->options.sequences_max,
                           &opened->options.length_max);

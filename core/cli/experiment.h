@@ -22,16 +22,27 @@ struct dtr_opened {
     struct dtr_plan *plan;
 };
 
-/* Reads the experiment named by the first operand, and its input.  The options "set" and "text"
- * are taken from the arguments. */
+/* The settings of a command line: --set, then --text; with room for some more. */
+#define DTR_SETTINGS_MORE 4
+struct dtr_settings {
+    struct dtr_setting *list;
+    size_t count;
+    char *text; /* memory of one of them */
+};
+int dtr_cli_settings(const struct dtr_command *command, const struct dtr_arguments *arguments,
+                     struct dtr_settings *settings, struct dtr_error *error);
+void dtr_cli_settings_free(struct dtr_settings *settings);
+
+/* Reads the experiment named by the first operand, and its input.  `opened` is zero before; on
+ * failure dtr_cli_close() frees what there is. */
 int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
                  const struct dtr_arguments *arguments, struct dtr_opened *opened,
                  struct dtr_error *error);
 
-/* The same for a file and settings, with no further options. */
+/* The same for a file and settings; the options that are in `opened` stay. */
 int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
-                      const struct dtr_setting *settings, size_t count,
-                      struct dtr_opened *opened, struct dtr_error *error);
+                      const struct dtr_settings *settings, struct dtr_opened *opened,
+                      struct dtr_error *error);
 
 /* Opens the model and makes the plan, checking all that can be checked before anything starts.  A
  * plan that needs measurements is left out: `planning` and `plan` stay NULL. */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/measure.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "report/outcome.h"
 #include "report/report.h"
 #include "run/session.h"
@@ -32,11 +35,23 @@ static int take_in(struct job *job, const struct dtr_request *request,
     return dtr_report_add(job->report, response, outcome, error);
 }
 
+static int keep(const struct job *job, const struct dtr_response *response,
+                struct dtr_error *error) {
+    struct dtr_kept *kept = job->wanted->kept;
+    const size_t hidden = dtr_session_model(job->session)->shape.hidden;
+    kept->count = response->rows * hidden;
+    kept->hidden = malloc(kept->count * sizeof *kept->hidden);
+    if (!kept->hidden)
+        return dtr_fail_memory(error);
+    memcpy(kept->hidden, response->hidden, kept->count * sizeof *kept->hidden);
+    return DTR_OK;
+}
+
 static int write_last(const struct job *job, const struct dtr_response *response,
                       struct dtr_error *error) {
     const struct dtr_measure *wanted = job->wanted;
-    int status = DTR_OK;
-    if (wanted->dump)
+    int status = wanted->kept ? keep(job, response, error) : DTR_OK;
+    if (!status && wanted->dump)
         status =
             dtr_report_dump(wanted->dump, dtr_session_model(job->session), response, error);
     if (!status && wanted->trace)
@@ -44,17 +59,22 @@ static int write_last(const struct job *job, const struct dtr_response *response
     return status;
 }
 
+uint64_t dtr_cli_requests(const struct dtr_experiment *experiment,
+                          const struct dtr_input *input) {
+    return experiment->requests ? experiment->requests : dtr_input_pass(input);
+}
+
 static int run_requests(struct job *job, struct dtr_error *error) {
     const struct dtr_experiment *experiment = job->experiment;
-    const uint64_t requests =
-        experiment->requests ? experiment->requests : dtr_input_pass(job->input);
+    const uint64_t requests = job->wanted->requests ? job->wanted->requests
+                                                    : dtr_cli_requests(experiment, job->input);
     const uint64_t total = experiment->warmup + requests;
     for (uint64_t i = 0; i < total; i++) {
         const bool warm = i >= experiment->warmup;
         struct dtr_request request;
         struct dtr_response response;
-        int status = dtr_input_request(job->input, warm ? i - experiment->warmup : i, &request,
-                                       error);
+        const uint64_t number = job->wanted->first + (warm ? i - experiment->warmup : i);
+        int status = dtr_input_request(job->input, number, &request, error);
         show(job->wanted->progress, "requests", (uint32_t)i, (uint32_t)total);
         if (!status)
             status = dtr_session_run(job->session, &request, &response, error);

@@ -11,12 +11,25 @@
 #include "cli/experiment.h"
 #include "report/progress.h"
 
+/* The last request's hidden states, [count] numbers; the caller frees them. */
+struct dtr_kept {
+    float *hidden;
+    size_t count;
+};
+
 /* What is wanted besides the report. */
 struct dtr_measure {
     const char *dump, *trace; /* files, or NULL */
     bool outcomes;            /* print what came of every request, and the table */
     struct dtr_progress *progress; /* may be NULL */
+    struct dtr_kept *kept;         /* filled in, or NULL */
+    uint64_t first;                /* the number of the first request, and of those that warm up */
+    uint64_t requests;             /* 0: as the experiment says */
 };
+
+/* How many requests the experiment measures. */
+uint64_t dtr_cli_requests(const struct dtr_experiment *experiment,
+                          const struct dtr_input *input);
 
 /* Starts the devices, runs the requests, ends the devices.  `opened` was checked.  The caller
  * deletes the report. */

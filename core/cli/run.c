@@ -2,6 +2,7 @@
  *
  * run.c -- `detransformer run EXP.ini`.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,25 +26,103 @@ static const char *option(const struct dtr_arguments *arguments, const char *nam
     return dtr_argument(&dtr_command_run, arguments, name);
 }
 
+/* --- what narrow types cost -------------------------------------------------------------------- */
+
+/* True when something is kept, multiplied or sent in less than 32 bits. */
+static bool narrow(const struct dtr_experiment *experiment) {
+    bool any = experiment->devices > 1 && experiment->wire != DTR_F32;
+    for (uint32_t i = 0; i < experiment->devices; i++)
+        any |= experiment->device[i].dtype != DTR_F32;
+    return any;
+}
+
+/* Runs the last request again on one device, all in f32. */
+static int run_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
+                     uint64_t number, struct dtr_kept *exact, struct dtr_error *error) {
+    struct dtr_settings settings;
+    struct dtr_opened opened = {0};
+    const struct dtr_measure wanted = {.kept = exact, .first = number, .requests = 1};
+    cJSON *json = NULL;
+    int status = dtr_cli_settings(&dtr_command_run, arguments, &settings, error);
+    if (status)
+        return status;
+    settings.list[settings.count++].text = "cluster.devices=1";
+    settings.list[settings.count++].text = "kernel.dtype=f32";
+    settings.list[settings.count++].text = "transport.wire=f32";
+    settings.list[settings.count++].text = "experiment.warmup=0";
+    opened.options.all_rows = option(arguments, "dump") != NULL;
+    status = dtr_cli_open_with(cli, arguments->operands[0], &settings, &opened, error);
+    if (!status)
+        status = dtr_cli_check(cli, &opened, error);
+    if (!status)
+        status = dtr_cli_measure(cli, &opened, &wanted, &json, error);
+    cJSON_Delete(json);
+    dtr_cli_settings_free(&settings);
+    dtr_cli_close(&opened);
+    return status;
+}
+
+/* Adds what became of the hidden states to the report. */
+static int add_error(const struct dtr_kept *kept, const struct dtr_kept *exact, cJSON *json,
+                     bool print, struct dtr_error *error) {
+    double difference = 0, norm = 0, most = 0;
+    if (kept->count != exact->count)
+        return dtr_fail(error, DTR_E_PLUGIN, "the last request gave another number of rows");
+    for (size_t i = 0; i < kept->count; i++) {
+        const double apart = fabs((double)kept->hidden[i] - exact->hidden[i]);
+        difference += apart * apart;
+        norm += (double)exact->hidden[i] * exact->hidden[i];
+        most = apart > most ? apart : most;
+    }
+    const double relative = norm > 0 ? sqrt(difference / norm) : 0;
+    cJSON *object = cJSON_AddObjectToObject(json, "error");
+    cJSON_AddNumberToObject(object, "relative_l2", relative);
+    cJSON_AddNumberToObject(object, "max_abs", most);
+    if (print)
+        printf("\nagainst f32 on one device: relative L2 error %.2e, largest difference %.2e\n",
+               relative, most);
+    return DTR_OK;
+}
+
+static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
+                         const struct dtr_opened *opened, const struct dtr_kept *kept,
+                         cJSON *json, bool print, struct dtr_error *error) {
+    struct dtr_kept exact = {0};
+    const uint64_t number = dtr_cli_requests(opened->experiment, opened->input) - 1;
+    int status = run_exact(cli, arguments, number, &exact, error);
+    if (!status)
+        status = add_error(kept, &exact, json, print, error);
+    free(exact.hidden);
+    return status;
+}
+
+/* --- the command ------------------------------------------------------------------------------- */
+
 static int measure(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                    struct dtr_opened *opened, struct dtr_progress *progress,
                    struct dtr_error *error) {
     const char *json_path = option(arguments, "json");
+    const bool compares = narrow(opened->experiment);
+    struct dtr_kept kept = {0};
     const struct dtr_measure wanted = {
         .dump = option(arguments, "dump"),
         .trace = option(arguments, "trace"),
         /* Standard output is the JSON's when it goes there. */
         .outcomes = !json_path || strcmp(json_path, "-") != 0,
         .progress = progress,
+        .kept = compares ? &kept : NULL,
     };
     cJSON *json = NULL;
     int status = dtr_report_make_folder(opened->experiment->results, error);
     if (!status)
         status = dtr_cli_measure(cli, opened, &wanted, &json, error);
+    if (!status && compares)
+        status = compare_exact(cli, arguments, opened, &kept, json, wanted.outcomes, error);
     if (!status)
         status = dtr_report_save(opened->experiment, json, cli->argc, cli->argv, error);
     if (!status && json_path)
         status = dtr_report_write_json(json_path, json, error);
+    free(kept.hidden);
     cJSON_Delete(json);
     return status;
 }

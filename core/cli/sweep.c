@@ -21,18 +21,19 @@ struct job {
     const struct dtr_arguments *arguments;
     struct dtr_opened opened; /* the experiment that holds the grid */
     struct dtr_sweep *sweep;
-    struct dtr_setting *settings; /* of a point: those of the command line, then the point's */
+    struct dtr_settings settings; /* of a point: those of the command line, then the point's */
     size_t given;
     struct dtr_progress progress;
 };
 
 static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_error *error) {
-    struct dtr_opened opened;
+    struct dtr_opened opened = {0};
     const struct dtr_measure wanted = {.progress = NULL};
-    const size_t count =
-        job->given + dtr_sweep_settings(job->sweep, point, job->settings + job->given);
-    int status = dtr_cli_open_with(job->cli, job->arguments->operands[0], job->settings, count,
-                                   &opened, error);
+    struct dtr_settings *settings = &job->settings;
+    settings->count =
+        job->given + dtr_sweep_settings(job->sweep, point, settings->list + job->given);
+    int status =
+        dtr_cli_open_with(job->cli, job->arguments->operands[0], settings, &opened, error);
     if (!status)
         status = dtr_cli_check(job->cli, &opened, error);
     if (!status)
@@ -91,12 +92,12 @@ static int prepare(struct job *job, struct dtr_error *error) {
         status = dtr_sweep_create(job->opened.experiment, &job->sweep, error);
     if (status)
         return status;
-    job->settings = calloc(arguments->all_count + dtr_sweep_settings_max(job->sweep) + 1,
-                           sizeof *job->settings);
-    if (!job->settings)
+    job->settings.list = calloc(arguments->all_count + dtr_sweep_settings_max(job->sweep) + 1,
+                                sizeof *job->settings.list);
+    if (!job->settings.list)
         return dtr_fail_memory(error);
     for (size_t i = 0; i + 1 < arguments->all_count; i += 2)
-        job->settings[job->given++].text = arguments->all[i + 1];
+        job->settings.list[job->given++].text = arguments->all[i + 1];
     return DTR_OK;
 }
 
@@ -110,7 +111,7 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
         status = folder ? sweep_into(&job, folder, &error) : dtr_fail_memory(&error);
     dtr_progress_end(&job.progress);
     free(folder);
-    free(job.settings);
+    dtr_cli_settings_free(&job.settings);
     dtr_sweep_free(job.sweep);
     dtr_cli_close(&job.opened);
     return status ? dtr_cli_fail(&error) : DTR_EXIT_DONE;
