@@ -28,7 +28,7 @@ void dtr_error_prefix(struct dtr_error *error, const char *format, ...) {
     va_start(args, format);
     vsnprintf(prefix, sizeof prefix - 2, format, args);
     va_end(args);
-    strcat(prefix, ": ");
+    strcat(prefix, prefix[0] && prefix[strlen(prefix) - 1] == ']' ? " " : ": ");
     size_t length = strlen(prefix), room = sizeof error->text - length - 1;
     size_t kept = strnlen(error->text, room);
     memmove(error->text + length, error->text, kept);

@@ -21,7 +21,7 @@ int dtr_fail(struct dtr_error *error, int status, const char *format, ...)
 /* The same for DTR_E_MEMORY. */
 int dtr_fail_memory(struct dtr_error *error);
 
-/* Puts "prefix: " before the sentence. */
+/* Puts "prefix: " before the sentence, or "prefix " when it ends in a bracket. */
 void dtr_error_prefix(struct dtr_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

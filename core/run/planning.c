@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/params.h"
 #include "plan/predict.h"
 #include "plan/strategy.h"
 
@@ -262,6 +263,23 @@ void dtr_planning_free(struct dtr_planning *planning) {
 
 /* --- plans -------------------------------------------------------------------------------------- */
 
+/* Says where the experiment gives the planner its orders: the first of its keys that is there. */
+static void blame_section(const struct dtr_experiment *experiment,
+                          const struct dtr_plugin *planner, struct dtr_error *error) {
+    const struct dtr_table table = dtr_plugin_table(planner);
+    char section[80];
+    snprintf(section, sizeof section, "planner.%s", planner->name);
+    for (size_t i = 0; i < dtr_table_count(table); i++) {
+        const char *origin =
+            dtr_experiment_origin(experiment, section, dtr_table_row(table, i)->key);
+        if (strcmp(origin, "default") == 0)
+            continue;
+        dtr_error_prefix(error, "%s: [%s]", origin, section);
+        return;
+    }
+    dtr_error_prefix(error, "%s: planner '%s'", experiment->file, planner->name);
+}
+
 static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
                struct dtr_error *error) {
     const struct dtr_instance *planner = dtr_chain_top(planning->planner);
@@ -271,7 +289,7 @@ static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
     if (!status)
         status = dtr_plan_check(plan, error);
     if (status)
-        dtr_error_prefix(error, "planner '%s'", planner->plugin->name);
+        blame_section(planning->experiment, planner->plugin, error);
     return status;
 }
 
