@@ -103,8 +103,8 @@ static int weigh_device(const struct dtr_lowering *request, struct dtr_plan *pla
     return status;
 }
 
-static int weigh(const struct dtr_lowering *request, const struct dtr_plan *plan,
-                 struct dtr_prediction *prediction, struct dtr_error *error) {
+int dtr_predict_memory(const struct dtr_lowering *request, const struct dtr_plan *plan,
+                       struct dtr_prediction *prediction, struct dtr_error *error) {
     if (!prediction->weight_bytes && !prediction->memory_bytes)
         return DTR_OK;
     struct dtr_plan *copy = dtr_plan_copy(plan, error);
@@ -135,5 +135,5 @@ int dtr_predict(const struct dtr_lowering *request, const struct dtr_plan *plan,
         prediction->bytes_sent[i] = account.bytes_sent;
     }
     free_all(schedules, plan->devices);
-    return status ? status : weigh(request, plan, prediction, error);
+    return status ? status : dtr_predict_memory(request, plan, prediction, error);
 }

@@ -293,6 +293,47 @@ static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
     return status;
 }
 
+static int over_budget(const struct dtr_experiment *experiment, uint32_t device,
+                       uint64_t needed, struct dtr_error *error) {
+    char section[32];
+    snprintf(section, sizeof section, "device.%u", device);
+    const char *origin = dtr_experiment_origin(experiment, section, "memory");
+    if (strcmp(origin, "default") == 0)
+        origin = dtr_experiment_origin(experiment, "device", "memory");
+    return dtr_fail(error, DTR_E_CONFIG,
+                    "%s: [device] memory: the plan needs %.2f MiB on device %u of %.2f", origin,
+                    (double)needed / 1048576, device,
+                    (double)experiment->device[device].memory / 1048576);
+}
+
+/* Found before anything is loaded. */
+static int check_memory(const struct dtr_planning *planning, const struct dtr_plan *plan,
+                        struct dtr_error *error) {
+    const struct dtr_experiment *experiment = planning->experiment;
+    bool limited = false;
+    for (uint32_t i = 0; i < experiment->devices; i++)
+        limited |= experiment->device[i].memory != 0;
+    if (!limited)
+        return DTR_OK;
+    struct dtr_lowering lowering = planning->lowering;
+    lowering.sequences = planning->request.sequences;
+    lowering.lengths = planning->request.lengths;
+    struct dtr_prediction prediction = {
+        .size = sizeof prediction,
+        .memory_bytes = calloc(experiment->devices, sizeof *prediction.memory_bytes),
+    };
+    int status = prediction.memory_bytes
+                     ? dtr_predict_memory(&lowering, plan, &prediction, error)
+                     : dtr_fail_memory(error);
+    for (uint32_t i = 0; i < experiment->devices && !status; i++) {
+        const uint64_t budget = experiment->device[i].memory;
+        if (budget && prediction.memory_bytes[i] > budget)
+            status = over_budget(experiment, i, prediction.memory_bytes[i], error);
+    }
+    free(prediction.memory_bytes);
+    return status;
+}
+
 int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
                       struct dtr_error *error) {
     struct dtr_plan *plan =
@@ -302,6 +343,8 @@ int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
                       : DTR_E_MEMORY;
     if (!status)
         status = ask(planning, plan, false, error);
+    if (!status)
+        status = check_memory(planning, plan, error);
     if (status)
         dtr_plan_free(plan);
     else
