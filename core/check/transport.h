@@ -18,4 +18,10 @@ struct dtr_chain; /* config/experiment.h */
 int dtr_check_transport(const struct dtr_chain *chain, const struct dtr_log *log,
                         struct dtr_check *check, struct dtr_error *error);
 
+/* The same over a transport that breaks on purpose: what a sound one does may fail, but no request
+ * and no operation may hang, fail with an error that means something else, or leave anything
+ * behind. */
+int dtr_check_transport_faults(const struct dtr_chain *chain, const struct dtr_log *log,
+                               struct dtr_check *check, struct dtr_error *error);
+
 #endif

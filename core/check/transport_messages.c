@@ -6,7 +6,6 @@
 #include "check/transport_rig.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -59,8 +58,6 @@ static void all_sizes(struct member *member) {
                                   received);
         }
     }
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
@@ -82,8 +79,6 @@ static void large_both_ways(struct member *member) {
     }
     for (uint32_t i = 0; i < peers; i++)
         dtr_member_sent(member, send[i]);
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
@@ -111,7 +106,6 @@ static void in_order(struct member *member) {
         for (uint32_t i = 0; i < ORDERED; i++)
             dtr_member_sent(member, send[i]);
     }
-    free(out);
     dtr_member_leave(member);
 }
 
@@ -139,7 +133,6 @@ static void tags_out_of_order(struct member *member) {
     }
     for (uint32_t i = 0; i < 2 * TAGS; i++)
         dtr_member_sent(member, send[i]);
-    free(out);
     dtr_member_leave(member);
 }
 
@@ -191,9 +184,6 @@ static void many_in_flight(struct member *member) {
     }
     for (uint32_t i = 0; i < count; i++)
         dtr_member_sent(member, request[count + i]);
-    free(request);
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
@@ -221,8 +211,6 @@ static void unexpected(struct member *member) {
         }
     for (uint32_t i = 0; i < COUNT * peers; i++)
         dtr_member_sent(member, send[i]);
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
@@ -299,8 +287,6 @@ static void allocates_nothing_when_warm(struct member *member) {
     const uint64_t more = dtr_member_allocations(member) - warm;
     dtr_member_expect(member, !more, "allocated %llu times after the first rounds",
                       (unsigned long long)more);
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
@@ -346,8 +332,8 @@ static void wake_ends_wait(struct member *member) {
     pthread_t thread;
     dtr_member_expect(member, !pthread_create(&thread, NULL, wake_soon, member), "no thread");
     status = member->ops->wait(member->self, dtr_member_now(member) + 30 * CREW_NS);
-    dtr_member_expect(member, !status, "wait() during wake() returned %d", status);
     pthread_join(thread, NULL);
+    dtr_member_expect(member, !status, "wait() during wake() returned %d", status);
     dtr_member_meet(member, true);
     dtr_member_leave(member);
 }
@@ -394,26 +380,24 @@ static void cancelled_sends_disturb_nobody(struct member *member) {
         dtr_member_expect(member, in[0] == 1 && in[LARGE - 1] == 1,
                           "a cancelled send was still read after cancel()");
     dtr_member_meet(member, true);
-    free(second);
-    free(out);
-    free(in);
     dtr_member_leave(member);
 }
 
 const struct transport_case dtr_transport_message_cases[] = {
-    {"devices join and leave", joins, 1, 9, 0},
-    {"messages of every size arrive whole", all_sizes, 2, 9, 0},
-    {"large messages go both ways at once", large_both_ways, 2, 4, 0},
-    {"messages of one tag keep their order", in_order, 2, 5, 0},
-    {"tags are received in any order", tags_out_of_order, 2, 5, 0},
-    {"receives are served in the order posted", receives_in_the_order_posted, 2, 3, 0},
-    {"many messages are under way at once", many_in_flight, 2, 5, 0},
-    {"messages that come before their receive are kept", unexpected, 2, 5, 0},
-    {"payload is counted", counts_payload, 2, 3, 0},
-    {"nothing is allocated after the first rounds", allocates_nothing_when_warm, 2, 3, 0},
-    {"wait() ends at its deadline", deadlines_hold, 2, 3, 0},
-    {"wake() ends wait()", wake_ends_wait, 2, 2, 0},
-    {"a cancelled receive gets nothing", cancelled_receives_get_nothing, 2, 3, 0},
-    {"a cancelled send disturbs nobody", cancelled_sends_disturb_nobody, 2, 3, 0},
+    {"devices join and leave", joins, 1, 9, 0, 0},
+    {"messages of every size arrive whole", all_sizes, 2, 9, 0, 0},
+    {"large messages go both ways at once", large_both_ways, 2, 4, 0, 0},
+    {"messages of one tag keep their order", in_order, 2, 5, 0, 0},
+    {"tags are received in any order", tags_out_of_order, 2, 5, 0, 0},
+    {"receives are served in the order posted", receives_in_the_order_posted, 2, 3, 0, 0},
+    {"many messages are under way at once", many_in_flight, 2, 5, 0, 0},
+    {"messages that come before their receive are kept", unexpected, 2, 5, 0, 0},
+    {"payload is counted", counts_payload, 2, 3, 0, 0},
+    {"nothing is allocated after the first rounds", allocates_nothing_when_warm, 2, 3, 0,
+     DTR_CAP_WRAPS},
+    {"wait() ends at its deadline", deadlines_hold, 2, 3, 0, 0},
+    {"wake() ends wait()", wake_ends_wait, 2, 2, 0, 0},
+    {"a cancelled receive gets nothing", cancelled_receives_get_nothing, 2, 3, 0, 0},
+    {"a cancelled send disturbs nobody", cancelled_sends_disturb_nobody, 2, 3, 0, 0},
     {.name = NULL},
 };

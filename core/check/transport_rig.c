@@ -16,6 +16,8 @@
 
 #define CASE_SECONDS 90 /* only a case that hangs takes so long */
 #define PATIENCE (30 * CREW_NS)
+#define JOIN_SECONDS 30.0
+#define JOIN_SECONDS_FAULTS 3.0
 #define BROKEN 3
 
 static void pause_ns(long ns) {
@@ -68,18 +70,18 @@ static int open_one(struct member *member, uint32_t index, struct dtr_error *err
 static void member_open(struct member *member) {
     struct dtr_error error = {.status = DTR_OK};
     for (uint32_t i = member->crew->chain->count; i-- > 0;)
-        dtr_member_expect(member, !open_one(member, i, &error), "open(): %s", error.text);
+        dtr_member_must(member, !open_one(member, i, &error), "open(): %s", error.text);
     member->ops = member->crew->chain->plugin[0]->ops;
     member->self = member->instance[member->count - 1].self;
     char *address = member->crew->address[member->device];
     const int status =
         member->ops->address(member->self, "127.0.0.1", address, DTR_ADDRESS_MAX, &error);
-    dtr_member_expect(member, !status, "address(): %s", error.text);
+    dtr_member_must(member, !status, "address(): %s", error.text);
     const size_t length = strnlen(address, DTR_ADDRESS_MAX);
-    dtr_member_expect(member, length > 0 && length < DTR_ADDRESS_MAX, "address() gave no text");
+    dtr_member_must(member, length > 0 && length < DTR_ADDRESS_MAX, "address() gave no text");
     for (size_t i = 0; i < length; i++)
-        dtr_member_expect(member, address[i] > ' ' && address[i] < 127,
-                          "address() gave text with a blank or a character that does not print");
+        dtr_member_must(member, address[i] > ' ' && address[i] < 127,
+                        "address() gave text with a blank or a character that does not print");
 }
 
 static void member_close(struct member *member) {
@@ -87,7 +89,7 @@ static void member_close(struct member *member) {
         member->instance[i].plugin->close(member->instance[i].self);
     for (uint32_t i = 0; i < member->count; i++) {
         const int64_t live = (int64_t)atomic_load(&member->host[i].live);
-        dtr_member_expect(member, live == 0, "close() left %lld pieces of memory", (long long)live);
+        dtr_member_must(member, live == 0, "close() left %lld pieces of memory", (long long)live);
     }
 }
 
@@ -103,6 +105,26 @@ static uint32_t descriptors(void) {
 
 /* --- members --- */
 
+struct member_memory {
+    struct member_memory *next;
+    max_align_t data[];
+};
+
+static void member_end(struct member *member) __attribute__((noreturn));
+static void member_end(struct member *member) {
+    member_close(member);
+    const uint32_t after = descriptors();
+    dtr_member_must(member, after <= member->descriptors, "close() left %u file descriptors",
+                    after - member->descriptors);
+    while (member->memory) {
+        struct member_memory *memory = member->memory;
+        member->memory = memory->next;
+        free(memory);
+    }
+    free(member);
+    _exit(0);
+}
+
 static void member_main(struct crew *crew, uint32_t device, pid_t parent, member_fn body) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -115,29 +137,46 @@ static void member_main(struct crew *crew, uint32_t device, pid_t parent, member
     member->devices = crew->devices;
     for (uint32_t i = 0; i < crew->devices; i++)
         member->addresses[i] = crew->address[i];
-    const uint32_t before = descriptors();
+    member->descriptors = descriptors();
     member_open(member);
     dtr_member_meet(member, false);
     body(member);
-    member_close(member);
-    const uint32_t after = descriptors();
-    dtr_member_expect(member, after <= before, "close() left %u file descriptors", after - before);
-    free(member);
-    _exit(0);
+    member_end(member);
 }
 
+static void member_break(struct member *member, const char *format, va_list args) {
+    struct crew *crew = member->crew;
+    if (!atomic_exchange(&crew->broken, 1)) {
+        const int used = snprintf(crew->why, sizeof crew->why, "device %u: ", member->device);
+        vsnprintf(crew->why + used, sizeof crew->why - (size_t)used, format, args);
+    }
+    _exit(BROKEN);
+}
+
+void dtr_member_must(struct member *member, bool good, const char *format, ...) {
+    if (good)
+        return;
+    va_list args;
+    va_start(args, format);
+    member_break(member, format, args);
+    va_end(args);
+}
+
+/* A device that meets a fault ends here and now, without going back: the transport may hold
+ * buffers that are on the stack of the case. */
 void dtr_member_expect(struct member *member, bool good, const char *format, ...) {
     if (good)
         return;
-    struct crew *crew = member->crew;
-    if (!atomic_exchange(&crew->broken, 1)) {
-        int used = snprintf(crew->why, sizeof crew->why, "device %u: ", member->device);
-        va_list args;
-        va_start(args, format);
-        vsnprintf(crew->why + used, sizeof crew->why - (size_t)used, format, args);
-        va_end(args);
+    if (member->crew->faults) {
+        atomic_store(&member->crew->gave_up, 1);
+        if (member->joined)
+            dtr_member_leave(member);
+        member_end(member);
     }
-    _exit(BROKEN);
+    va_list args;
+    va_start(args, format);
+    member_break(member, format, args);
+    va_end(args);
 }
 
 void dtr_member_meet(struct member *member, bool joined) {
@@ -150,7 +189,8 @@ void dtr_member_meet(struct member *member, bool joined) {
         if (joined)
             member->ops->wait(member->self, 0);
         pause_ns(200000);
-        dtr_member_expect(member, dtr_member_now(member) < end, "the others do not come");
+        dtr_member_expect(member, !atomic_load(&crew->gave_up), "another gave up");
+        dtr_member_must(member, dtr_member_now(member) < end, "the others do not come");
     }
 }
 
@@ -183,18 +223,22 @@ int dtr_member_join(struct member *member, uint64_t epoch, double seconds,
                                        .device = member->device,
                                        .addresses = member->addresses,
                                        .epoch = epoch,
-                                       .key = key};
-    return member->ops->join(member->self, &member->group,
-                             dtr_member_now(member) + (uint64_t)(seconds * (double)CREW_NS), error);
+                                       .key = member->key ? member->key : key};
+    const uint64_t deadline = dtr_member_now(member) + (uint64_t)(seconds * (double)CREW_NS);
+    const int status = member->ops->join(member->self, &member->group, deadline, error);
+    member->joined = !status;
+    return status;
 }
 
 void dtr_member_join_all(struct member *member, uint64_t epoch) {
     struct dtr_error error = {.status = DTR_OK};
-    const int status = dtr_member_join(member, epoch, 30, &error);
+    const double seconds = member->crew->faults ? JOIN_SECONDS_FAULTS : JOIN_SECONDS;
+    const int status = dtr_member_join(member, epoch, seconds, &error);
     dtr_member_expect(member, !status, "join() returned %d: %s", status, error.text);
 }
 
 void dtr_member_leave(struct member *member) {
+    member->joined = false;
     member->ops->leave(member->self);
 }
 
@@ -216,16 +260,23 @@ struct dtr_request *dtr_member_receive(struct member *member, uint32_t peer, uin
     return request;
 }
 
+/* What may become of a request when the network is to blame. */
+static bool is_clean(int status) {
+    return status == 1 || status == DTR_E_PEER || status == DTR_E_ABORTED ||
+           status == DTR_E_CORRUPT;
+}
+
 int dtr_member_finish(struct member *member, struct dtr_request *request, size_t *bytes_p) {
     const uint64_t end = dtr_member_now(member) + PATIENCE;
     for (;;) {
         const int done = member->ops->test(member->self, request, bytes_p);
-        if (done)
+        if (done) {
+            dtr_member_must(member, is_clean(done), "a request ended with %d", done);
             return done;
+        }
         const int status = member->ops->wait(member->self, end);
-        dtr_member_expect(member, status != DTR_E_TIMEOUT,
-                          "a request is not done after 30 seconds");
-        dtr_member_expect(member, !status || status == DTR_E_ABORTED, "wait() returned %d", status);
+        dtr_member_must(member, status != DTR_E_TIMEOUT, "a request is not done after 30 seconds");
+        dtr_member_must(member, !status || status == DTR_E_ABORTED, "wait() returned %d", status);
     }
 }
 
@@ -244,9 +295,11 @@ void dtr_member_received(struct member *member, struct dtr_request *request, siz
 /* --- contents --- */
 
 void *dtr_member_memory(struct member *member, size_t bytes) {
-    void *memory = malloc(bytes + 1);
-    dtr_member_expect(member, memory != NULL, "out of memory");
-    return memory;
+    struct member_memory *memory = malloc(sizeof *memory + bytes + 1);
+    dtr_member_must(member, memory != NULL, "out of memory");
+    memory->next = member->memory;
+    member->memory = memory;
+    return memory->data;
 }
 
 static uint8_t content(uint64_t seed, size_t at) {
@@ -328,31 +381,28 @@ static const char *crew_start(struct crew *crew, pid_t *pid, member_fn body) {
     return NULL;
 }
 
-void dtr_crew_run(const struct dtr_chain *chain, const struct dtr_log *log, struct dtr_check *check,
-                  uint32_t devices, const char *name, member_fn body) {
+void dtr_crew_run(const struct crew_order *order, uint32_t devices, const char *name,
+                  member_fn body) {
     char text[100];
     pid_t pid[CREW_MAX];
     struct crew *crew =
         mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (crew == MAP_FAILED) {
-        dtr_check_case(check, strerror(errno), "%s, %u devices", name, devices);
+        dtr_check_case(order->check, strerror(errno), "%s, %u devices", name, devices);
         return;
     }
-    crew->chain = chain;
-    if (log)
-        crew->log = *log;
+    crew->chain = order->chain;
+    crew->faults = order->faults;
+    crew->log = order->log ? *order->log : (struct dtr_log){.fd = STDERR_FILENO};
     /* Peers are lost here on purpose. */
-    if (!log || crew->log.level == DTR_LOG_WARN)
+    if (crew->log.level == DTR_LOG_WARN)
         crew->log.level = DTR_LOG_ERROR;
-    if (!log)
-        crew->log.fd = STDERR_FILENO;
     crew->devices = devices;
-    crew->caps = chain->plugin[0]->caps;
     atomic_store(&crew->victim, -1);
     fflush(NULL);
     const char *why = crew_start(crew, pid, body);
     if (!why)
         why = reap(crew, pid, text, sizeof text);
-    dtr_check_case(check, why, "%s, %u devices", name, devices);
+    dtr_check_case(order->check, why, "%s, %u devices", name, devices);
     munmap(crew, sizeof *crew);
 }

@@ -23,13 +23,13 @@ struct crew {
     const struct dtr_chain *chain;
     struct dtr_log log;
     uint32_t devices;
-    uint64_t caps;            /* of the outermost plugin */
+    bool faults;              /* what is expected may fail, but cleanly */
     _Atomic uint32_t arrived; /* at meetings, all together */
     _Atomic int victim;       /* the device that is meant to die, or -1 */
     _Atomic uint32_t broken;  /* a device has said why */
+    _Atomic uint32_t gave_up; /* a device met a fault and has ended */
     char why[300];
     char address[CREW_MAX][DTR_ADDRESS_MAX];
-    _Atomic uint64_t word[4]; /* for the cases */
 };
 
 struct member_host {
@@ -42,9 +42,13 @@ struct member_host {
 struct member {
     struct crew *crew;
     uint32_t device, devices, meetings;
+    uint32_t descriptors; /* before open() */
     const struct dtr_transport_ops *ops;
     void *self;
+    bool joined;
+    const uint8_t *key; /* NULL: the crew's */
     struct dtr_group group;
+    struct member_memory *memory;
     const char *addresses[CREW_MAX];
     uint32_t count;
     struct dtr_instance instance[DTR_CHAIN_MAX];
@@ -53,14 +57,26 @@ struct member {
 
 typedef void (*member_fn)(struct member *member);
 
+struct crew_order {
+    const struct dtr_chain *chain;
+    const struct dtr_log *log; /* may be NULL */
+    struct dtr_check *check;
+    bool faults;
+};
+
 /* Runs `body` in `devices` processes, each with an open transport that has an address; what the
  * transport leaves behind is looked for afterwards.  One line of the report. */
-void dtr_crew_run(const struct dtr_chain *chain, const struct dtr_log *log, struct dtr_check *check,
-                  uint32_t devices, const char *name, member_fn body);
+void dtr_crew_run(const struct crew_order *order, uint32_t devices, const char *name,
+                  member_fn body);
 
 /* --- in a member; whatever goes wrong ends its process, and the case --- */
 
+/* What a sound transport does.  Over one with faults, the device leaves, and that must go well. */
 void dtr_member_expect(struct member *member, bool good, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What every transport does. */
+void dtr_member_must(struct member *member, bool good, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Waits for all that are alive, moving messages when `joined`. */
@@ -89,8 +105,10 @@ int dtr_member_finish(struct member *member, struct dtr_request *request, size_t
 void dtr_member_sent(struct member *member, struct dtr_request *request);
 void dtr_member_received(struct member *member, struct dtr_request *request, size_t bytes);
 
-/* Contents that depend on their seed in every byte. */
+/* Freed at the end of the case. */
 void *dtr_member_memory(struct member *member, size_t bytes);
+
+/* Contents that depend on their seed in every byte. */
 void dtr_member_fill(void *buffer, size_t bytes, uint64_t seed);
 void dtr_member_verify(struct member *member, const void *buffer, size_t bytes, uint64_t seed);
 
@@ -100,7 +118,8 @@ struct transport_case {
     const char *name;
     member_fn body;
     uint32_t least, most; /* devices */
-    uint64_t caps;        /* that the plugin must promise */
+    uint64_t caps;        /* that the plugin must promise     */
+    uint64_t without;     /* that the plugin must not promise */
 };
 extern const struct transport_case dtr_transport_message_cases[], dtr_transport_failure_cases[];
 

@@ -12,21 +12,25 @@
 #include "config/params.h"
 #include "plugin/load.h"
 
-/* What each kind is checked by, and what a wrapper that does not say is opened over. */
+typedef int (*suite_fn)(const struct dtr_chain *chain, const struct dtr_log *log,
+                        struct dtr_check *check, struct dtr_error *error);
+
+/* What each kind is checked by, also when it breaks on purpose, and what a wrapper that does not
+ * say is opened over. */
 static const struct {
     enum dtr_kind kind;
     const char *lower;
-    int (*run)(const struct dtr_chain *chain, const struct dtr_log *log, struct dtr_check *check,
-               struct dtr_error *error);
+    suite_fn run, faults;
 } suites[] = {
-    {DTR_KERNEL, "reference", dtr_check_kernel},
-    {DTR_TRANSPORT, NULL, dtr_check_transport},
+    {DTR_KERNEL, "reference", dtr_check_kernel, NULL},
+    {DTR_TRANSPORT, NULL, dtr_check_transport, dtr_check_transport_faults},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
 
 static const struct dtr_option options[] = {
     {"set", "KEY=VALUE", "gives the plugin's parameter KEY that value", true},
+    {"faults", NULL, "it breaks on purpose: ask only that nothing hangs or leaks", false},
     {NULL, NULL, NULL, false},
 };
 
@@ -81,7 +85,8 @@ static int build_chain(struct dtr_plugins *plugins, const struct dtr_plugin *plu
                        struct dtr_chain *chain, struct dtr_error *error) {
     int status = add(chain, plugin, error);
     for (size_t i = 0; !status && i < arguments->all_count; i += 2)
-        status = set(chain, arguments->all[i + 1], error);
+        if (!strcmp(arguments->all[i], "set"))
+            status = set(chain, arguments->all[i + 1], error);
     while (!status && (plugin->caps & DTR_CAP_WRAPS)) {
         const char *name = below(chain, lower);
         if (!name || chain->count == DTR_CHAIN_MAX)
@@ -100,13 +105,17 @@ static int check_plugin(struct dtr_plugins *plugins, const struct dtr_plugin *pl
     size_t suite = 0;
     while (suite < SUITES && suites[suite].kind != (enum dtr_kind)plugin->kind)
         suite++;
-    if (suite == SUITES)
-        return dtr_fail(error, DTR_E_CONFIG, "there is no conformance suite for a %s",
-                        dtr_kind_name(plugin->kind));
+    const bool faults = dtr_argument(&dtr_command_check, arguments, "faults");
+    const suite_fn run_suite = suite == SUITES ? NULL
+                               : faults        ? suites[suite].faults
+                                               : suites[suite].run;
+    if (!run_suite)
+        return dtr_fail(error, DTR_E_CONFIG, "there is no conformance suite for a %s%s",
+                        dtr_kind_name(plugin->kind), faults ? " with faults" : "");
     struct dtr_chain chain = {.count = 0};
     int status = build_chain(plugins, plugin, suites[suite].lower, arguments, &chain, error);
     if (!status)
-        status = suites[suite].run(&chain, log, check, error);
+        status = run_suite(&chain, log, check, error);
     free_chain(&chain);
     if (!status)
         dtr_check_end(check);
