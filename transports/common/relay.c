@@ -14,6 +14,7 @@ void relay_init(struct relay *relay, const struct dtr_host *host, const struct d
                             .below_self = below->self,
                             .hooks = hooks,
                             .owner = owner,
+                            .usual = 16,
                             .waiting_ns = SEGMENT_NOT_YET};
     exchange_init(&relay->exchange, host, &relay_streams, relay, unexpected);
 }

@@ -70,6 +70,7 @@ struct relay {
     struct segment *spare;
     struct segment_slab *slabs;
     uint32_t segments;
+    uint32_t usual; /* segments that are made for each peer at join(); the owner may set it */
     uint64_t now_ns, waiting_ns; /* waiting: since when, or SEGMENT_NOT_YET */
     struct relay_lateness lateness;
 };

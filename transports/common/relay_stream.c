@@ -12,7 +12,6 @@
 #define MAGIC UINT32_C(0x53525444)
 #define TAG 0u
 #define POSTED 4u                  /* receives below, for each peer */
-#define USUAL 16u                  /* segments in use for each peer, without more being made */
 #define SLAB 32u                   /* segments made at once */
 #define WINDOW ((size_t)16 << 20)  /* bytes on their way out, for each peer */
 #define BACKLOG ((size_t)64 << 20) /* bytes that came and were not read, for each peer */
@@ -307,7 +306,7 @@ int relay_begin(struct relay *relay, uint32_t devices) {
     if (!relay->peer)
         return DTR_E_MEMORY;
     memset(relay->peer, 0, devices * sizeof *relay->peer);
-    while (relay->segments < devices * USUAL)
+    while (relay->segments < devices * relay->usual)
         if (!segments_make(relay))
             return DTR_E_MEMORY;
     for (uint32_t i = 0; i < devices; i++)
