@@ -26,11 +26,18 @@ static bool is_here(const struct dtr_experiment_store *store, uint32_t device) {
 
 /* --- which ------------------------------------------------------------------------------------ */
 
-/* `plugin = auto`, decided once.  The transport that launches moves the messages too; otherwise
+static uint32_t dtype_of(const struct dtr_experiment_store *store, uint32_t device) {
+    const struct dtr_section_kernel *kernel = store->kernel[device];
+    return (uint32_t)kernel->dtype;
+}
+
+/* `plugin = auto`, decided once; the kernel for each type.  The transport that launches moves the messages too; otherwise
  * those that can launch take no part. */
-static int choose(struct dtr_experiment_store *store, enum dtr_kind kind,
+static int choose(struct dtr_experiment_store *store, enum dtr_kind kind, uint32_t device,
                   const struct dtr_plugin **plugin_p, struct dtr_error *error) {
-    const struct dtr_plugin **chosen = &store->automatic[kind];
+    const struct dtr_plugin **chosen = kind == DTR_KERNEL
+                                           ? &store->automatic_kernel[dtype_of(store, device)]
+                                           : &store->automatic[kind];
     const char *launch = store->experiment.launch;
     int status = DTR_OK;
     if (!*chosen && kind == DTR_TRANSPORT && strcmp(launch, "local") && strcmp(launch, "remote"))
@@ -38,19 +45,22 @@ static int choose(struct dtr_experiment_store *store, enum dtr_kind kind,
     else if (!*chosen && kind == DTR_TRANSPORT)
         status = dtr_plugins_choose(store->plugins, kind, is_remote(store) ? DTR_CAP_REMOTE : 0,
                                     DTR_CAP_WRAPS | DTR_CAP_LAUNCH, chosen, error);
+    else if (!*chosen && kind == DTR_KERNEL)
+        status =
+            dtr_plugins_best_kernel(store->plugins, dtype_of(store, device), chosen, error);
     else if (!*chosen)
         status = dtr_plugins_best(store->plugins, kind, chosen, error);
     *plugin_p = *chosen;
     return status;
 }
 
-static int find_plugin(struct dtr_experiment_store *store, enum dtr_kind kind, const char *name,
-                       struct named named, const struct dtr_plugin **plugin_p,
+static int find_plugin(struct dtr_experiment_store *store, enum dtr_kind kind, uint32_t device,
+                       const char *name, struct named named, const struct dtr_plugin **plugin_p,
                        struct dtr_error *error) {
     struct dtr_error cause = {.status = DTR_OK};
     const int status = strcmp(name, "auto")
                            ? dtr_plugins_get(store->plugins, kind, name, plugin_p, &cause)
-                           : choose(store, kind, plugin_p, &cause);
+                           : choose(store, kind, device, plugin_p, &cause);
     if (status == DTR_E_MEMORY)
         return dtr_fail_memory(error);
     if (status)
@@ -135,6 +145,14 @@ static bool is_in(const struct dtr_chain *chain, const struct dtr_plugin *plugin
     return false;
 }
 
+/* Whoever was chosen can run here. */
+static bool is_automatic(const struct dtr_experiment_store *store, const struct dtr_plugin *plugin,
+                         uint32_t device) {
+    return plugin->kind == DTR_KERNEL
+               ? plugin == store->automatic_kernel[dtype_of(store, device)]
+               : plugin == store->automatic[plugin->kind];
+}
+
 /* Puts the plugin below what is there. */
 static int add_plugin(struct dtr_experiment_store *store, const struct dtr_plugin *plugin,
                       uint32_t device, struct named named, struct dtr_chain *chain,
@@ -147,7 +165,7 @@ static int add_plugin(struct dtr_experiment_store *store, const struct dtr_plugi
     if (chain->count == DTR_CHAIN_MAX)
         return dtr_fail_at(store, named.section, named.key, error,
                            "%s: more than %d plugins one over the other", named.key, DTR_CHAIN_MAX);
-    if (is_here(store, device) && plugin != store->automatic[plugin->kind] &&
+    if (is_here(store, device) && !is_automatic(store, plugin, device) &&
         !dtr_plugin_is_used(store, plugin) &&
         dtr_plugins_probe(store->plugins, plugin, &score, &cause))
         return dtr_fail_at(store, named.section, named.key, error, "%s: %s", named.key, cause.text);
@@ -190,7 +208,7 @@ static int make_chain(struct dtr_experiment_store *store, enum dtr_kind kind, co
     for (;;) {
         const struct dtr_plugin *plugin;
         struct dtr_block *block;
-        int status = find_plugin(store, kind, name, named, &plugin, error);
+        int status = find_plugin(store, kind, device, name, named, &plugin, error);
         if (!status && above)
             status = settle_over(store, above, plugin, error);
         if (!status)

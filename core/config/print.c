@@ -103,8 +103,9 @@ static void print_decided(FILE *file, const struct dtr_experiment_store *store,
     const struct dtr_section_device *device = store->section[DTR_SECTION_DEVICE];
     if (id == DTR_SECTION_DEVICE && !device->threads)
         fprintf(file, "; threads = 0 was %u for device 0\n", store->settings[0].threads);
-    if (id == DTR_SECTION_KERNEL && store->automatic[DTR_KERNEL])
-        fprintf(file, "; auto was %s\n", store->automatic[DTR_KERNEL]->name);
+    const struct dtr_plugin *kernel = store->automatic_kernel[store->settings[0].dtype];
+    if (id == DTR_SECTION_KERNEL && kernel)
+        fprintf(file, "; auto was %s\n", kernel->name);
 }
 
 char *dtr_experiment_print(const struct dtr_experiment *experiment) {

@@ -33,6 +33,7 @@ struct dtr_experiment_store {
     struct dtr_block **blocks;
     size_t blocks_count;
     const struct dtr_plugin *automatic[DTR_PLANNER + 1]; /* by kind, once chosen */
+    const struct dtr_plugin *automatic_kernel[DTR_INT8 + 1]; /* by the type it multiplies in */
     struct dtr_chain *kernel_chain;                      /* [devices] */
     struct dtr_chain *transport_chain;                   /* [devices] */
     struct dtr_chain planner_chain;

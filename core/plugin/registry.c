@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/suggest.h"
+#include "config/experiment.h"
 #include "config/params.h"
 #include "plugin/host.h"
 #include "plugin/load.h"
@@ -322,41 +323,91 @@ int dtr_plugins_probe(struct dtr_plugins *plugins, const struct dtr_plugin *plug
     return DTR_OK;
 }
 
-int dtr_plugins_choose(struct dtr_plugins *plugins, enum dtr_kind kind, uint64_t with,
-                       uint64_t without, const struct dtr_plugin **plugin_p,
-                       struct dtr_error *error) {
+/* Whom to choose from. */
+struct wanted {
+    enum dtr_kind kind;
+    uint64_t with, without; /* capabilities */
+    uint32_t dtype;         /* of kernels: they have to multiply in it */
+};
+
+/* True when the kernel, opened with its defaults, does an ordinary linear layer in that type. */
+static bool multiplies(const struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
+                       uint32_t dtype) {
+    const struct dtr_linear linear = {
+        .size = sizeof linear, .out = 768, .in = 768, .rows_max = 128, .dtype = dtype};
+    const struct dtr_op_shape shape = {
+        .size = sizeof shape, .op = DTR_OP_LINEAR, .linear = &linear};
+    struct dtr_open_chain *open = NULL;
+    void *params;
+    if (dtr_params_defaults(plugin, &params, NULL))
+        return false;
+    const struct dtr_chain chain = {.count = 1, .plugin = {plugin}, .params = {params}};
+    bool does = false;
+    if (!dtr_chain_open(&chain, plugins->log, 1, 0, 1, &open, NULL)) {
+        const struct dtr_instance *instance = dtr_chain_top(open);
+        const struct dtr_kernel_ops *ops = plugin->ops;
+        does = ops->supports(instance->self, &shape) > 0;
+    }
+    dtr_chain_close(open);
+    dtr_params_free(plugin, params);
+    return does;
+}
+
+/* The plugin's score, or 0 when it is not wanted or cannot run. */
+static int score_of(struct dtr_plugins *plugins, const char *name, const struct wanted *wanted,
+                    int best_score, const struct dtr_plugin **plugin_p) {
+    const struct dtr_plugin *plugin;
+    struct dtr_error cause = {.status = DTR_OK};
+    int score;
+    if (dtr_plugins_find(plugins, name, &plugin, &cause)) {
+        dtr_log(plugins->log, DTR_LOG_WARN, "%s", cause.text);
+        return 0;
+    }
+    if (plugin->kind != wanted->kind || (plugin->caps & wanted->with) != wanted->with ||
+        plugin->caps & wanted->without)
+        return 0;
+    if (dtr_plugins_probe(plugins, plugin, &score, &cause)) {
+        dtr_log(plugins->log, DTR_LOG_DEBUG, "%s", cause.text);
+        return 0;
+    }
+    if (score <= best_score ||
+        (wanted->dtype != DTR_F32 && !multiplies(plugins, plugin, wanted->dtype)))
+        return 0;
+    *plugin_p = plugin;
+    return score;
+}
+
+static int choose(struct dtr_plugins *plugins, const struct wanted *wanted,
+                  const struct dtr_plugin **plugin_p, struct dtr_error *error) {
     char **names;
     size_t count;
     const int status = dtr_plugins_list(plugins, &names, &count, error);
     if (status)
         return status;
-    const struct dtr_plugin *best = NULL;
     int best_score = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct dtr_plugin *plugin;
-        struct dtr_error cause = {.status = DTR_OK};
-        int score;
-        if (dtr_plugins_find(plugins, names[i], &plugin, &cause)) {
-            dtr_log(plugins->log, DTR_LOG_WARN, "%s", cause.text);
-            continue;
-        }
-        if (plugin->kind != kind || (plugin->caps & with) != with || plugin->caps & without)
-            continue;
-        if (dtr_plugins_probe(plugins, plugin, &score, &cause)) {
-            dtr_log(plugins->log, DTR_LOG_DEBUG, "%s", cause.text);
-            continue;
-        }
-        if (score > best_score) {
-            best = plugin;
-            best_score = score;
-        }
+        const int score = score_of(plugins, names[i], wanted, best_score, plugin_p);
+        best_score = score > best_score ? score : best_score;
     }
     dtr_plugins_names_free(names, count);
-    if (!best)
+    if (!best_score)
         return dtr_fail(error, DTR_E_CONFIG, "no %s plugin can run here; searched %s",
-                        dtr_kind_name(kind), plugins->path);
-    *plugin_p = best;
+                        dtr_kind_name(wanted->kind), plugins->path);
     return DTR_OK;
+}
+
+int dtr_plugins_choose(struct dtr_plugins *plugins, enum dtr_kind kind, uint64_t with,
+                       uint64_t without, const struct dtr_plugin **plugin_p,
+                       struct dtr_error *error) {
+    const struct wanted wanted = {.kind = kind, .with = with, .without = without};
+    return choose(plugins, &wanted, plugin_p, error);
+}
+
+int dtr_plugins_best_kernel(struct dtr_plugins *plugins, uint32_t dtype,
+                            const struct dtr_plugin **plugin_p, struct dtr_error *error) {
+    const struct wanted wanted = {
+        .kind = DTR_KERNEL, .without = DTR_CAP_WRAPS, .dtype = dtype};
+    return choose(plugins, &wanted, plugin_p, error);
 }
 
 int dtr_plugins_best(struct dtr_plugins *plugins, enum dtr_kind kind,

@@ -58,6 +58,11 @@ int dtr_plugins_probe(struct dtr_plugins *plugins, const struct dtr_plugin *plug
 int dtr_plugins_best(struct dtr_plugins *plugins, enum dtr_kind kind,
                      const struct dtr_plugin **plugin_p, struct dtr_error *error);
 
+/* The best kernel for linear layers in that type (enum dtr_dtype): the one with the best score that
+ * says, when it is opened, that it supports them. */
+int dtr_plugins_best_kernel(struct dtr_plugins *plugins, uint32_t dtype,
+                            const struct dtr_plugin **plugin_p, struct dtr_error *error);
+
 /* The same among those that have all capabilities of `with` and none of `without`. */
 int dtr_plugins_choose(struct dtr_plugins *plugins, enum dtr_kind kind, uint64_t with,
                        uint64_t without, const struct dtr_plugin **plugin_p,

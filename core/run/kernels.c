@@ -7,12 +7,17 @@
 /* The complete set that every kernel plugin is laid over. */
 static const char base_name[] = "reference";
 
+static const char *const dtype_name[] = {
+    [DTR_F32] = "f32", [DTR_F16] = "f16", [DTR_BF16] = "bf16", [DTR_INT8] = "int8"};
+
 struct dtr_kernels {
     struct dtr_open_chain *chain, *base_chain;
     const struct dtr_instance *top, *base;
     const struct dtr_plugin *base_plugin;
     void *base_params;
     uint32_t dtype;
+    const struct dtr_log *log;
+    bool told; /* that the reference helps out */
     struct dtr_weight **weights;
     size_t count, capacity;
     uint64_t bytes;
@@ -22,20 +27,20 @@ static const struct dtr_kernel_ops *ops_of(const struct dtr_instance *instance) 
     return instance->plugin->ops;
 }
 
-static int open_base(struct dtr_plugins *plugins, uint32_t threads, uint32_t device,
-                     uint32_t devices, const struct dtr_log *log, struct dtr_kernels *kernels,
-                     struct dtr_error *error) {
+/* The reference in place of the chain's lowest plugin: what it does for it goes through the same
+ * wrappers, or a slower device that is emulated would do it at full speed. */
+static int open_base(const struct dtr_chain *above, struct dtr_plugins *plugins, uint32_t threads,
+                     uint32_t device, uint32_t devices, const struct dtr_log *log,
+                     struct dtr_kernels *kernels, struct dtr_error *error) {
     int status =
         dtr_plugins_get(plugins, DTR_KERNEL, base_name, &kernels->base_plugin, error);
     if (!status)
         status = dtr_params_defaults(kernels->base_plugin, &kernels->base_params, error);
     if (status)
         return status;
-    const struct dtr_chain chain = {
-        .count = 1,
-        .plugin = {kernels->base_plugin},
-        .params = {kernels->base_params},
-    };
+    struct dtr_chain chain = *above;
+    chain.plugin[chain.count - 1] = kernels->base_plugin;
+    chain.params[chain.count - 1] = kernels->base_params;
     return dtr_chain_open(&chain, log, threads, device, devices, &kernels->base_chain, error);
 }
 
@@ -47,10 +52,12 @@ int dtr_kernels_open(const struct dtr_experiment *experiment, struct dtr_plugins
     if (!kernels)
         return dtr_fail_memory(error);
     kernels->dtype = (uint32_t)experiment->device[device].dtype;
+    kernels->log = log;
     struct dtr_chain chain;
     int status = dtr_experiment_chain(experiment, DTR_KERNEL, device, &chain, error);
     if (!status)
-        status = open_base(plugins, threads, device, experiment->devices, log, kernels, error);
+        status =
+            open_base(&chain, plugins, threads, device, experiment->devices, log, kernels, error);
     if (!status)
         status = dtr_chain_open(&chain, log, threads, device, experiment->devices,
                                 &kernels->chain, error);
@@ -216,15 +223,22 @@ static int prepare_norm(const struct dtr_model *model, const struct recipe *reci
 }
 
 /* Who runs the layer: the plugin where it can, else the reference. */
-static const struct dtr_instance *choose(const struct dtr_kernels *kernels,
+static const struct dtr_instance *choose(struct dtr_kernels *kernels,
                                          const struct dtr_linear *linear) {
     const struct dtr_op_shape shape = {
         .size = sizeof shape, .op = DTR_OP_LINEAR, .linear = linear};
     const struct dtr_instance *top = kernels->top;
-    return ops_of(top)->supports(top->self, &shape) > 0 ? top : kernels->base;
+    if (ops_of(top)->supports(top->self, &shape) > 0)
+        return top;
+    if (!kernels->told)
+        dtr_log(kernels->log, DTR_LOG_WARN,
+                "the kernel '%s' has no %s product of %u x %u here; 'reference' does it, slowly",
+                dtr_kernels_name(kernels), dtype_name[linear->dtype % 4], linear->out, linear->in);
+    kernels->told = true;
+    return kernels->base;
 }
 
-static int pack(const struct dtr_kernels *kernels, const struct dtr_model *model,
+static int pack(struct dtr_kernels *kernels, const struct dtr_model *model,
                 const struct recipe *recipe, uint32_t rows_max, struct dtr_weight *weight,
                 struct dtr_error *error) {
     const struct dtr_weight_key *key = &weight->key;
@@ -259,7 +273,7 @@ static int pack(const struct dtr_kernels *kernels, const struct dtr_model *model
     return status;
 }
 
-static int prepare_linear(const struct dtr_kernels *kernels, const struct dtr_model *model,
+static int prepare_linear(struct dtr_kernels *kernels, const struct dtr_model *model,
                           struct recipe *recipe, uint32_t rows_max, struct dtr_weight *weight,
                           struct dtr_error *error) {
     uint32_t rows, columns;
@@ -371,11 +385,20 @@ int dtr_kernels_normalise(struct dtr_kernels *kernels, const struct dtr_norm *no
 }
 
 bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint64_t *due_ns_p) {
-    const struct dtr_kernel_ops *ops = ops_of(kernels->top);
-    if (!DTR_HAS(ops, struct dtr_kernel_ops, lateness))
-        return false;
-    ops->lateness(kernels->top->self, late_ns_p, due_ns_p);
-    return true;
+    const struct dtr_instance *const clocks[] = {kernels->top, kernels->base};
+    bool any = false;
+    *late_ns_p = *due_ns_p = 0;
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        const struct dtr_kernel_ops *ops = ops_of(clocks[i]);
+        uint64_t late, due;
+        if (!DTR_HAS(ops, struct dtr_kernel_ops, lateness))
+            continue;
+        ops->lateness(clocks[i]->self, &late, &due);
+        *late_ns_p += late;
+        *due_ns_p += due;
+        any = true;
+    }
+    return any;
 }
 
 /* --- trials ------------------------------------------------------------------------------------ */

@@ -317,6 +317,23 @@ static void auto_takes_the_best(void **state) {
     dtr_experiment_free(experiment);
 }
 
+/* The best kernel is of no use where it leaves the experiment's type to the reference. */
+static void auto_takes_a_kernel_for_the_type(void **state) {
+    struct fixture *fixture = *state;
+    static const uint32_t dtypes[] = {DTR_F32, DTR_F16, DTR_BF16, DTR_INT8};
+    static const char *const settings[] = {"kernel.dtype=f32", "kernel.dtype=f16",
+                                           "kernel.dtype=bf16", "kernel.dtype=int8"};
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
+        const struct dtr_plugin *best;
+        struct dtr_experiment *experiment = load(fixture, small, settings[i]);
+        assert_int_equal(dtr_plugins_best_kernel(fixture->plugins, dtypes[i], &best, NULL), DTR_OK);
+        expect_chain(experiment, DTR_KERNEL, 0, best->name, NULL);
+        if (dtypes[i] == DTR_F16)
+            assert_string_equal(best->name, "reference"); /* no other plugin has it */
+        dtr_experiment_free(experiment);
+    }
+}
+
 /* The transport below a wrapper is the leader's choice; the others are told. */
 static void chosen_transport_is_told(void **state) {
     struct fixture *fixture = *state;
@@ -638,6 +655,7 @@ int main(void) {
         TEST(input_is_replaced),
         TEST(chains_are_per_device),
         TEST(auto_takes_the_best),
+        TEST(auto_takes_a_kernel_for_the_type),
         TEST(chosen_transport_is_told),
         TEST(required_ones_may_be_the_device_s),
         TEST(unused_parts_are_noted),
