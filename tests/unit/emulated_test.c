@@ -169,17 +169,29 @@ static void late_news_still_counts(void **state) {
     (void)state;
     struct trace trace = constant(MBIT, 0);
     struct in_port *port = port_over(&trace);
-    uint64_t first, second, third;
+    uint64_t first, second, third, fourth;
     add(port, 0, 0, 10 * MS, 10 * KB, &first);
     in_port_advance(port, 5 * MS);
-    add(port, 1, 3 * MS, 4 * MS, 1 * KB, &second); /* it is all there, and waits at 5 ms */
+    add(port, 1, 3 * MS, 4 * MS, 1 * KB, &second); /* in time: nothing was through yet */
     in_port_advance(port, 100 * MS);
-    about(second, 7 * MS);
+    about(second, 5 * MS);
     about(first, 11 * MS);
-    /* Nobody asked for long; the port was free when this came. */
-    add(port, 2, 50 * MS, 51 * MS, 1 * KB, &third);
+    /* One that begins later does not keep out one that began before. */
+    add(port, 2, 60 * MS, 61 * MS, 1 * KB, &third);
+    in_port_advance(port, 55 * MS);
+    add(port, 3, 50 * MS, 51 * MS, 1 * KB, &fourth);
     in_port_advance(port, 101 * MS);
-    about(third, 51 * MS);
+    about(fourth, 51 * MS);
+    about(third, 61 * MS);
+    /* Too late: what it should have had is gone, and it has what is left from there on. */
+    add(port, 0, 200 * MS, 202 * MS, 2 * KB, &first);
+    add(port, 1, 201 * MS, 208 * MS, 7 * KB, &second);
+    in_port_advance(port, 204 * MS); /* the first was through at 203 ms */
+    about(first, 203 * MS);
+    add(port, 2, 200 * MS, 201 * MS, 1 * KB, &third);
+    in_port_advance(port, 300 * MS);
+    about(third, 205 * MS);
+    about(second, 210 * MS);
     in_port_free(port);
     trace_free(&trace);
 }

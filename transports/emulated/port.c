@@ -237,9 +237,6 @@ int in_port_add(struct in_port *port, uint32_t peer, const struct passage *passa
     struct lane_state *state = &port->state[peer];
     if (!make_room(port, lane, state->first))
         return DTR_E_MEMORY;
-    /* An idle port has nothing to account for: its time begins anew. */
-    if (is_idle(port, port->state) && passage->begin_ns > port->time_ns)
-        port->time_ns = passage->begin_ns;
     /* One after the other; and what should have come already comes now, at once. */
     uint64_t begin = passage->begin_ns > port->time_ns ? passage->begin_ns : port->time_ns;
     if (state->arriving < lane->end && arrival_at(lane, lane->end - 1)->end_ns > begin)
@@ -253,11 +250,6 @@ int in_port_add(struct in_port *port, uint32_t peer, const struct passage *passa
     return DTR_OK;
 }
 
-void in_port_advance(struct in_port *port, uint64_t now_ns) {
-    while (port->time_ns < now_ns && !is_idle(port, port->state))
-        step(port, port->state, &port->time_ns, now_ns, true);
-}
-
 uint64_t in_port_next(struct in_port *port) {
     if (is_idle(port, port->state))
         return NEVER;
@@ -267,4 +259,12 @@ uint64_t in_port_next(struct in_port *port) {
         if (time == NEVER)
             return NEVER;
     return time;
+}
+
+/* Time goes on only to where a segment is through: news of one that began in the meantime may
+ * still be on its way. */
+void in_port_advance(struct in_port *port, uint64_t now_ns) {
+    for (uint64_t next = in_port_next(port); next <= now_ns; next = in_port_next(port))
+        while (port->time_ns < next)
+            step(port, port->state, &port->time_ns, next, true);
 }
