@@ -138,7 +138,7 @@ static void values_are_typed(void **state) {
     assert_int_equal(experiment->wire, DTR_F16);
     assert_int_equal(experiment->objective, 2);
     assert_string_equal(experiment->transport, "relay");
-    assert_string_equal(experiment->planner, "fixed");
+    assert_string_equal(experiment->planner, "adaptive");
     dtr_experiment_free(experiment);
 }
 
@@ -297,7 +297,7 @@ static void chains_are_per_device(void **state) {
     assert_true(number_of(experiment, DTR_KERNEL, 3, "gflops") == 31.5);
     assert_true(number_of(experiment, DTR_TRANSPORT, 0, "mbit") == 125);
     assert_true(number_of(experiment, DTR_TRANSPORT, 2, "mbit") == 62.5);
-    expect_chain(experiment, DTR_PLANNER, 0, "fixed", NULL);
+    expect_chain(experiment, DTR_PLANNER, 0, "adaptive", NULL);
     assert_int_equal(dtr_experiment_chain(experiment, DTR_KERNEL, 4, &chain, NULL), DTR_E_CONFIG);
     dtr_experiment_free(experiment);
 }
@@ -345,7 +345,7 @@ static void chosen_transport_is_told(void **state) {
     snprintf(wanted, sizeof wanted, "\n[transport.relay]\nover = %s\n", chain.plugin[1]->name);
     char *text = dtr_experiment_print(experiment);
     assert_non_null(strstr(text, wanted));
-    assert_non_null(strstr(text, "\n[planner]\nplugin = fixed\n"));
+    assert_non_null(strstr(text, "\n[planner]\nplugin = adaptive\n"));
     free(text);
     dtr_experiment_free(experiment);
 }
@@ -388,9 +388,10 @@ static void unused_parts_are_noted(void **state) {
     FILE *log = fdopen(ends[0], "r");
     static const char *const wanted[] = {
         "exp.ini:9: [cluster] addresses are not used, launch is local\n",
+        "exp.ini:6: [planner.fixed] is not used\n",
         "exp.ini:10: [kernel.throttle] is not used\n",
         "exp.ini:12: [device.7] is not used, the last device is 0\n"};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         assert_non_null(fgets(line, sizeof line, log));
         assert_non_null(strstr(line, wanted[i]));
     }

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+AC_DEFUN([DTR_CHECK_adaptive], [])
