@@ -22,7 +22,7 @@ static void circle(struct member *member, uint32_t tag) {
     char byte = 0;
     if (member->devices == 1)
         return;
-    struct dtr_request *send = dtr_member_send(member, next_of(member), tag, "x", 1);
+    struct dtr_transfer *send = dtr_member_send(member, next_of(member), tag, "x", 1);
     dtr_member_received(member, dtr_member_receive(member, previous_of(member), tag, &byte, 1), 1);
     dtr_member_sent(member, send);
     dtr_member_expect(member, byte == 'x', "a message is wrong");
@@ -33,7 +33,7 @@ static void no_such_peer(struct member *member) {
     const uint32_t wrong[] = {member->device, member->devices, UINT32_MAX};
     char byte = 0;
     for (size_t i = 0; i < 3; i++) {
-        struct dtr_request *request = NULL;
+        struct dtr_transfer *request = NULL;
         dtr_member_expect(member,
                           member->ops->isend(member->self, wrong[i], 1, &byte, 1, &request) < 0 &&
                               member->ops->irecv(member->self, wrong[i], 1, &byte, 1, &request) < 0,
@@ -50,11 +50,11 @@ static void receive_too_short(struct member *member) {
     unsigned char *out = dtr_member_memory(member, bytes), *in = dtr_member_memory(member, bytes);
     dtr_member_fill(out, bytes, 9);
     for (int before = 0; before < 2; before++) {
-        struct dtr_request *receive =
+        struct dtr_transfer *receive =
             before ? dtr_member_receive(member, previous_of(member), 1, in, bytes - 1) : NULL;
         dtr_member_meet(member, true);
-        struct dtr_request *send = dtr_member_send(member, next_of(member), 1, out, bytes);
-        struct dtr_request *after = dtr_member_send(member, next_of(member), 2, out, bytes);
+        struct dtr_transfer *send = dtr_member_send(member, next_of(member), 1, out, bytes);
+        struct dtr_transfer *after = dtr_member_send(member, next_of(member), 2, out, bytes);
         if (!receive)
             receive = dtr_member_receive(member, previous_of(member), 1, in, bytes - 1);
         size_t got = 77;
@@ -83,8 +83,8 @@ static void *abort_soon(void *arg) {
 static void abort_ends_everything(struct member *member) {
     dtr_member_join_all(member, 1);
     char byte;
-    struct dtr_request *receive = dtr_member_receive(member, next_of(member), 1, &byte, 1);
-    struct dtr_request *refused = NULL;
+    struct dtr_transfer *receive = dtr_member_receive(member, next_of(member), 1, &byte, 1);
+    struct dtr_transfer *refused = NULL;
     pthread_t thread;
     dtr_member_expect(member, !pthread_create(&thread, NULL, abort_soon, member), "no thread");
     int status;
@@ -117,8 +117,8 @@ static void old_epochs_are_dropped(struct member *member) {
         dtr_member_join_all(member, epoch);
         char old[3000];
         memset(old, (int)epoch, sizeof old);
-        struct dtr_request *left = dtr_member_send(member, next_of(member), 1, old, sizeof old);
-        struct dtr_request *send =
+        struct dtr_transfer *left = dtr_member_send(member, next_of(member), 1, old, sizeof old);
+        struct dtr_transfer *send =
             dtr_member_send(member, next_of(member), 2, &epoch, sizeof epoch);
         uint64_t in = 0;
         dtr_member_received(
@@ -225,8 +225,8 @@ static void a_killed_peer_is_found(struct member *member) {
     unsigned char *large = dtr_member_memory(member, bytes);
     memset(large, 0, bytes);
     char byte = 0, last = 0;
-    struct dtr_request *in = dtr_member_receive(member, victim, 2, &byte, 1);
-    struct dtr_request *out = dtr_member_send(member, victim, 3, large, bytes);
+    struct dtr_transfer *in = dtr_member_receive(member, victim, 2, &byte, 1);
+    struct dtr_transfer *out = dtr_member_send(member, victim, 3, large, bytes);
     dtr_member_meet(member, true);
     int status = dtr_member_finish(member, in, NULL);
     dtr_member_expect(member, status == DTR_E_PEER, "a receive from the dead returned %d", status);
@@ -238,7 +238,7 @@ static void a_killed_peer_is_found(struct member *member) {
     /* What it said before is still there. */
     dtr_member_received(member, dtr_member_receive(member, victim, 1, &last, 1), 1);
     dtr_member_expect(member, last == 'l', "the last words of the dead are wrong");
-    struct dtr_request *request;
+    struct dtr_transfer *request;
     if (!member->ops->isend(member->self, victim, 1, &byte, 1, &request))
         dtr_member_expect(member, dtr_member_finish(member, request, NULL) == DTR_E_PEER,
                           "a later send to the dead did not fail");
@@ -261,7 +261,7 @@ static void a_peer_that_left_is_lost(struct member *member) {
             dtr_member_sent(member, dtr_member_send(member, i, 1, "b", 1));
         dtr_member_leave(member);
     } else {
-        struct dtr_request *never = dtr_member_receive(member, 0, 2, &byte, 1);
+        struct dtr_transfer *never = dtr_member_receive(member, 0, 2, &byte, 1);
         const int status = dtr_member_finish(member, never, NULL);
         dtr_member_expect(member, status == DTR_E_PEER, "a receive from who left returned %d",
                           status);

@@ -48,8 +48,8 @@ static void all_sizes(struct member *member) {
             dtr_member_fill(out, sent, seed_of(member->device, to, k));
             memset(in, 0xee, received + 5);
             /* Longer than the message, which the transport must not mind. */
-            struct dtr_request *receive = dtr_member_receive(member, from, k, in, received + 5);
-            struct dtr_request *send = dtr_member_send(member, to, k, out, sent);
+            struct dtr_transfer *receive = dtr_member_receive(member, from, k, in, received + 5);
+            struct dtr_transfer *send = dtr_member_send(member, to, k, out, sent);
             dtr_member_received(member, receive, received);
             dtr_member_sent(member, send);
             dtr_member_verify(member, in, received, seed_of(from, member->device, k));
@@ -66,7 +66,7 @@ static void large_both_ways(struct member *member) {
     const uint32_t peers = member->devices - 1;
     unsigned char *out = dtr_member_memory(member, LARGE),
                   *in = dtr_member_memory(member, peers * LARGE);
-    struct dtr_request *send[CREW_MAX], *receive[CREW_MAX];
+    struct dtr_transfer *send[CREW_MAX], *receive[CREW_MAX];
     dtr_member_fill(out, LARGE, member->device);
     for (uint32_t i = 0; i < peers; i++)
         receive[i] = dtr_member_receive(member, peer_at(member, i), 5, in + i * LARGE, LARGE);
@@ -92,7 +92,7 @@ static void in_order(struct member *member) {
     for (uint32_t i = 0; i < ORDERED; i++)
         out[i] = i;
     for (uint32_t p = 0; p + 1 < member->devices; p++) {
-        struct dtr_request *send[ORDERED];
+        struct dtr_transfer *send[ORDERED];
         const uint32_t to = peer_at(member, p);
         const uint32_t from = (member->device + member->devices - 1 - p) % member->devices;
         for (uint32_t i = 0; i < ORDERED; i++)
@@ -117,7 +117,7 @@ static void tags_out_of_order(struct member *member) {
     dtr_member_join_all(member, 1);
     const size_t bytes = 3000;
     unsigned char *out = dtr_member_memory(member, 2 * TAGS * bytes), in[3000];
-    struct dtr_request *send[2 * TAGS];
+    struct dtr_transfer *send[2 * TAGS];
     const uint32_t to = peer_at(member, 0);
     const uint32_t from = (member->device + member->devices - 1) % member->devices;
     for (uint32_t i = 0; i < 2 * TAGS; i++) {
@@ -126,7 +126,7 @@ static void tags_out_of_order(struct member *member) {
             dtr_member_send(member, to, edge[i / TAGS] + i % TAGS, out + i * bytes, bytes - i);
     }
     for (uint32_t i = 2 * TAGS; i-- > 0;) {
-        struct dtr_request *receive =
+        struct dtr_transfer *receive =
             dtr_member_receive(member, from, edge[i / TAGS] + i % TAGS, in, bytes);
         dtr_member_received(member, receive, bytes - i);
         dtr_member_verify(member, in, bytes - i, seed_of(from, member->device, i));
@@ -142,13 +142,13 @@ static void receives_in_the_order_posted(struct member *member) {
     const uint32_t to = peer_at(member, 0);
     const uint32_t from = (member->device + member->devices - 1) % member->devices;
     char first = 0, other = 0, second = 0;
-    struct dtr_request *a = dtr_member_receive(member, from, 1, &first, 1);
-    struct dtr_request *b = dtr_member_receive(member, from, 2, &other, 1);
-    struct dtr_request *c = dtr_member_receive(member, from, 1, &second, 1);
+    struct dtr_transfer *a = dtr_member_receive(member, from, 1, &first, 1);
+    struct dtr_transfer *b = dtr_member_receive(member, from, 2, &other, 1);
+    struct dtr_transfer *c = dtr_member_receive(member, from, 1, &second, 1);
     dtr_member_meet(member, true);
-    struct dtr_request *x = dtr_member_send(member, to, 2, "o", 1);
-    struct dtr_request *y = dtr_member_send(member, to, 1, "f", 1);
-    struct dtr_request *z = dtr_member_send(member, to, 1, "s", 1);
+    struct dtr_transfer *x = dtr_member_send(member, to, 2, "o", 1);
+    struct dtr_transfer *y = dtr_member_send(member, to, 1, "f", 1);
+    struct dtr_transfer *z = dtr_member_send(member, to, 1, "s", 1);
     dtr_member_received(member, c, 1);
     dtr_member_received(member, b, 1);
     dtr_member_received(member, a, 1);
@@ -170,7 +170,7 @@ static void many_in_flight(struct member *member) {
     const size_t bytes = 2048;
     unsigned char *out = dtr_member_memory(member, count * bytes);
     unsigned char *in = dtr_member_memory(member, count * bytes);
-    struct dtr_request **request = dtr_member_memory(member, 2 * count * sizeof *request);
+    struct dtr_transfer **request = dtr_member_memory(member, 2 * count * sizeof *request);
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t peer = peer_at(member, i % peers), k = i / peers;
         dtr_member_fill(out + i * bytes, bytes, seed_of(member->device, peer, k));
@@ -195,7 +195,7 @@ static void unexpected(struct member *member) {
     const size_t bytes = 50000;
     unsigned char *out = dtr_member_memory(member, COUNT * bytes),
                   *in = dtr_member_memory(member, bytes);
-    struct dtr_request *send[COUNT * CREW_MAX];
+    struct dtr_transfer *send[COUNT * CREW_MAX];
     for (uint32_t k = 0; k < COUNT; k++) {
         dtr_member_fill(out + k * bytes, bytes, seed_of(member->device, 0, k));
         for (uint32_t p = 0; p < peers; p++)
@@ -224,8 +224,8 @@ static void counts_payload(struct member *member) {
     for (uint32_t p = 0; p + 1 < member->devices; p++) {
         const uint32_t to = peer_at(member, p);
         const uint32_t from = (member->device + member->devices - 1 - p) % member->devices;
-        struct dtr_request *receive = dtr_member_receive(member, from, 1, data, sizeof data);
-        struct dtr_request *send = dtr_member_send(member, to, 1, data, 100 + member->device);
+        struct dtr_transfer *receive = dtr_member_receive(member, from, 1, data, sizeof data);
+        struct dtr_transfer *send = dtr_member_send(member, to, 1, data, 100 + member->device);
         dtr_member_received(member, receive, 100 + from);
         dtr_member_sent(member, send);
     }
@@ -253,7 +253,7 @@ static void counts_payload(struct member *member) {
 /* One message is awaited, three before it come unexpected: the same in every round. */
 static void warm_round(struct member *member, const void *out, unsigned char *in, size_t bytes) {
     const uint32_t peers = member->devices - 1;
-    struct dtr_request *last[CREW_MAX], *send[4 * CREW_MAX];
+    struct dtr_transfer *last[CREW_MAX], *send[4 * CREW_MAX];
     for (uint32_t p = 0; p < peers; p++)
         last[p] = dtr_member_receive(member, peer_at(member, p), 3, in + p * bytes, bytes);
     dtr_member_meet(member, true);
@@ -295,7 +295,7 @@ static void allocates_nothing_when_warm(struct member *member) {
 static void deadlines_hold(struct member *member) {
     dtr_member_join_all(member, 1);
     char byte;
-    struct dtr_request *receive = dtr_member_receive(member, peer_at(member, 0), 1, &byte, 1);
+    struct dtr_transfer *receive = dtr_member_receive(member, peer_at(member, 0), 1, &byte, 1);
     for (int i = 0; i < 3; i++) {
         const uint64_t end = dtr_member_now(member) + 20000000;
         int status;
@@ -345,10 +345,10 @@ static void cancelled_receives_get_nothing(struct member *member) {
     const uint32_t to = peer_at(member, 0);
     const uint32_t from = (member->device + member->devices - 1) % member->devices;
     char never = 'n', once = 0;
-    struct dtr_request *gone = dtr_member_receive(member, from, 1, &never, 1);
+    struct dtr_transfer *gone = dtr_member_receive(member, from, 1, &never, 1);
     member->ops->cancel(member->self, gone);
     dtr_member_meet(member, true);
-    struct dtr_request *send = dtr_member_send(member, to, 1, "m", 1);
+    struct dtr_transfer *send = dtr_member_send(member, to, 1, "m", 1);
     dtr_member_received(member, dtr_member_receive(member, from, 1, &once, 1), 1);
     dtr_member_sent(member, send);
     dtr_member_expect(member, never == 'n' && once == 'm', "a cancelled receive took the message");
@@ -362,12 +362,12 @@ static void cancelled_sends_disturb_nobody(struct member *member) {
     const uint32_t from = (member->device + member->devices - 1) % member->devices;
     unsigned char *out = dtr_member_memory(member, LARGE), *in = dtr_member_memory(member, LARGE);
     memset(out, 1, LARGE);
-    struct dtr_request *gone = dtr_member_send(member, to, 1, out, LARGE);
+    struct dtr_transfer *gone = dtr_member_send(member, to, 1, out, LARGE);
     member->ops->wait(member->self, 0);
     member->ops->cancel(member->self, gone);
     memset(out, 2, LARGE);
-    struct dtr_request *maybe = dtr_member_receive(member, from, 1, in, LARGE);
-    struct dtr_request *send = dtr_member_send(member, to, 2, out, 70000);
+    struct dtr_transfer *maybe = dtr_member_receive(member, from, 1, in, LARGE);
+    struct dtr_transfer *send = dtr_member_send(member, to, 2, out, 70000);
     unsigned char *second = dtr_member_memory(member, 70000);
     dtr_member_received(member, dtr_member_receive(member, from, 2, second, 70000), 70000);
     dtr_member_sent(member, send);

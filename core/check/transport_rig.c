@@ -242,18 +242,18 @@ void dtr_member_leave(struct member *member) {
     member->ops->leave(member->self);
 }
 
-struct dtr_request *dtr_member_send(struct member *member, uint32_t peer, uint32_t tag,
+struct dtr_transfer *dtr_member_send(struct member *member, uint32_t peer, uint32_t tag,
                                     const void *buffer, size_t bytes) {
-    struct dtr_request *request = NULL;
+    struct dtr_transfer *request = NULL;
     const int status = member->ops->isend(member->self, peer, tag, buffer, bytes, &request);
     dtr_member_expect(member, !status, "isend() of %zu bytes to device %u returned %d", bytes, peer,
                       status);
     return request;
 }
 
-struct dtr_request *dtr_member_receive(struct member *member, uint32_t peer, uint32_t tag,
+struct dtr_transfer *dtr_member_receive(struct member *member, uint32_t peer, uint32_t tag,
                                        void *buffer, size_t bytes) {
-    struct dtr_request *request = NULL;
+    struct dtr_transfer *request = NULL;
     const int status = member->ops->irecv(member->self, peer, tag, buffer, bytes, &request);
     dtr_member_expect(member, !status, "irecv() of %zu bytes from device %u returned %d", bytes,
                       peer, status);
@@ -266,7 +266,7 @@ static bool is_clean(int status) {
            status == DTR_E_CORRUPT;
 }
 
-int dtr_member_finish(struct member *member, struct dtr_request *request, size_t *bytes_p) {
+int dtr_member_finish(struct member *member, struct dtr_transfer *request, size_t *bytes_p) {
     const uint64_t end = dtr_member_now(member) + PATIENCE;
     for (;;) {
         const int done = member->ops->test(member->self, request, bytes_p);
@@ -280,12 +280,12 @@ int dtr_member_finish(struct member *member, struct dtr_request *request, size_t
     }
 }
 
-void dtr_member_sent(struct member *member, struct dtr_request *request) {
+void dtr_member_sent(struct member *member, struct dtr_transfer *request) {
     const int status = dtr_member_finish(member, request, NULL);
     dtr_member_expect(member, status == 1, "sending failed with %d", status);
 }
 
-void dtr_member_received(struct member *member, struct dtr_request *request, size_t bytes) {
+void dtr_member_received(struct member *member, struct dtr_transfer *request, size_t bytes) {
     size_t got = SIZE_MAX;
     const int status = dtr_member_finish(member, request, &got);
     dtr_member_expect(member, status == 1, "receiving failed with %d", status);

@@ -93,17 +93,17 @@ int dtr_member_join(struct member *member, uint64_t epoch, double seconds, struc
 void dtr_member_join_all(struct member *member, uint64_t epoch);
 void dtr_member_leave(struct member *member);
 
-struct dtr_request *dtr_member_send(struct member *member, uint32_t peer, uint32_t tag,
+struct dtr_transfer *dtr_member_send(struct member *member, uint32_t peer, uint32_t tag,
                                     const void *buffer, size_t bytes);
-struct dtr_request *dtr_member_receive(struct member *member, uint32_t peer, uint32_t tag,
+struct dtr_transfer *dtr_member_receive(struct member *member, uint32_t peer, uint32_t tag,
                                        void *buffer, size_t bytes);
 
 /* test() with wait() between, until the request is done: 1 or its error. */
-int dtr_member_finish(struct member *member, struct dtr_request *request, size_t *bytes_p);
+int dtr_member_finish(struct member *member, struct dtr_transfer *request, size_t *bytes_p);
 
 /* The same, and both must succeed. */
-void dtr_member_sent(struct member *member, struct dtr_request *request);
-void dtr_member_received(struct member *member, struct dtr_request *request, size_t bytes);
+void dtr_member_sent(struct member *member, struct dtr_transfer *request);
+void dtr_member_received(struct member *member, struct dtr_transfer *request, size_t bytes);
 
 /* Freed at the end of the case. */
 void *dtr_member_memory(struct member *member, size_t bytes);

@@ -21,7 +21,7 @@ static const uint64_t look_up_ns = UINT64_C(200000000);
 /* One message of a collective. */
 struct parcel {
     const struct dtr_message *message;
-    struct dtr_request *request; /* NULL: not posted, or done */
+    struct dtr_transfer *request; /* NULL: not posted, or done */
     uint64_t bytes;              /* on the wire */
     uint64_t staging;            /* offset in the flights' memory, where it is packed */
     bool direct;                 /* travels straight from or to the arena */

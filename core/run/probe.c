@@ -151,7 +151,7 @@ static struct line line_to(const struct dtr_device *device, uint32_t peer) {
 }
 
 /* Waits for one message to be complete. */
-static int complete(const struct line *line, struct dtr_request *request) {
+static int complete(const struct line *line, struct dtr_transfer *request) {
     const double deadline_s = now_s() + link_patience_s;
     for (;;) {
         const int done = line->ops->test(line->transport, request, NULL);
@@ -166,14 +166,14 @@ static int complete(const struct line *line, struct dtr_request *request) {
 }
 
 static int give(const struct line *line, const void *bytes, size_t length) {
-    struct dtr_request *request;
+    struct dtr_transfer *request;
     const int status =
         line->ops->isend(line->transport, line->peer, probe_tag, bytes, length, &request);
     return status ? status : complete(line, request);
 }
 
 static int take(const struct line *line, void *bytes, size_t length) {
-    struct dtr_request *request;
+    struct dtr_transfer *request;
     const int status =
         line->ops->irecv(line->transport, line->peer, probe_tag, bytes, length, &request);
     return status ? status : complete(line, request);

@@ -41,7 +41,7 @@ static inline int dummy_join(void *self, const struct dtr_group *group, uint64_t
 }
 
 static inline int dummy_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer,
-                              size_t bytes, struct dtr_request **request_p) {
+                              size_t bytes, struct dtr_transfer **request_p) {
     (void)self;
     (void)peer;
     (void)tag;
@@ -52,11 +52,11 @@ static inline int dummy_isend(void *self, uint32_t peer, uint32_t tag, const voi
 }
 
 static inline int dummy_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
-                              struct dtr_request **request_p) {
+                              struct dtr_transfer **request_p) {
     return dummy_isend(self, peer, tag, buffer, bytes, request_p);
 }
 
-static inline int dummy_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+static inline int dummy_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     (void)self;
     (void)request;
     (void)bytes_p;
@@ -69,7 +69,7 @@ static inline int dummy_wait(void *self, uint64_t deadline_ns) {
     return DTR_E_TIMEOUT;
 }
 
-static inline void dummy_cancel(void *self, struct dtr_request *request) {
+static inline void dummy_cancel(void *self, struct dtr_transfer *request) {
     (void)self;
     (void)request;
 }

@@ -123,23 +123,23 @@ static void move(struct pair *pair) {
 
 /* --- messages from side 0 to side 1 --- */
 
-static struct dtr_request *send(struct pair *pair, uint32_t tag, const void *from, size_t bytes) {
-    struct dtr_request *request = NULL;
+static struct dtr_transfer *send(struct pair *pair, uint32_t tag, const void *from, size_t bytes) {
+    struct dtr_transfer *request = NULL;
     assert_int_equal(exchange_isend(&pair->side[0], 1, tag, from, bytes, &request), DTR_OK);
     return request;
 }
 
-static struct dtr_request *receive(struct pair *pair, uint32_t tag, void *to, size_t bytes) {
-    struct dtr_request *request = NULL;
+static struct dtr_transfer *receive(struct pair *pair, uint32_t tag, void *to, size_t bytes) {
+    struct dtr_transfer *request = NULL;
     assert_int_equal(exchange_irecv(&pair->side[1], 0, tag, to, bytes, &request), DTR_OK);
     return request;
 }
 
-static int sent(struct pair *pair, struct dtr_request *request) {
+static int sent(struct pair *pair, struct dtr_transfer *request) {
     return exchange_test(&pair->side[0].exchange, request, NULL);
 }
 
-static int received(struct pair *pair, struct dtr_request *request, size_t *bytes_p) {
+static int received(struct pair *pair, struct dtr_transfer *request, size_t *bytes_p) {
     return exchange_test(&pair->side[1].exchange, request, bytes_p);
 }
 
@@ -155,8 +155,8 @@ static unsigned char *pattern(size_t bytes, unsigned seed) {
 static void one_message(struct pair *pair, uint32_t tag, size_t bytes, bool post_first) {
     unsigned char *from = pattern(bytes, tag), *to = malloc(bytes + 9);
     size_t got = 0;
-    struct dtr_request *in = post_first ? receive(pair, tag, to, bytes + 9) : NULL;
-    struct dtr_request *out = send(pair, tag, from, bytes);
+    struct dtr_transfer *in = post_first ? receive(pair, tag, to, bytes + 9) : NULL;
+    struct dtr_transfer *out = send(pair, tag, from, bytes);
     if (!in) {
         move(pair);
         in = receive(pair, tag, to, bytes + 9);
@@ -195,11 +195,11 @@ static void tags_match_in_order(void **state) {
     (void)state;
     struct pair *pair = pair_make(&stage, PIPE);
     const char text[] = "abcdef";
-    struct dtr_request *out[6];
+    struct dtr_transfer *out[6];
     for (uint32_t i = 0; i < 6; i++)
         out[i] = send(pair, i % 2, &text[i], 1);
     char odd[3], even[3];
-    struct dtr_request *in[6];
+    struct dtr_transfer *in[6];
     in[0] = receive(pair, 1, &odd[0], 1); /* posted before the rest came */
     move(pair);
     for (int i = 1; i < 3; i++)
@@ -220,8 +220,8 @@ static void a_short_receive_is_corrupt(void **state) {
     for (int first = 0; first < 2; first++) {
         struct pair *pair = pair_make(&no_stage, 50);
         unsigned char *from = pattern(500, 1), to[500];
-        struct dtr_request *in = first ? receive(pair, TAG, to, 499) : NULL;
-        struct dtr_request *out = send(pair, TAG, from, 500);
+        struct dtr_transfer *in = first ? receive(pair, TAG, to, 499) : NULL;
+        struct dtr_transfer *out = send(pair, TAG, from, 500);
         move(pair);
         if (!in)
             in = receive(pair, TAG, to, 499);
@@ -239,16 +239,16 @@ static void kept_messages_have_a_limit(void **state) {
     (void)state;
     struct pair *pair = pair_make(&stage, PIPE);
     unsigned char *from = pattern(3000, 3), to[3000], empty[1];
-    struct dtr_request *out[4];
+    struct dtr_transfer *out[4];
     for (uint32_t i = 0; i < 4; i++)
         out[i] = send(pair, i, from, i == 3 ? 0 : 3000);
     move(pair);
     assert_false(exchange_has_room(&pair->side[1].exchange, 0));
     /* The last is behind the one that has no room; the receive of that one lets both in. */
-    struct dtr_request *last = receive(pair, 3, empty, 0);
+    struct dtr_transfer *last = receive(pair, 3, empty, 0);
     assert_int_equal(received(pair, last, NULL), 0);
     for (uint32_t i = 2; i < 3; i--) {
-        struct dtr_request *in = receive(pair, i, to, 3000);
+        struct dtr_transfer *in = receive(pair, i, to, 3000);
         move(pair);
         assert_int_equal(received(pair, in, NULL), 1);
         assert_memory_equal(from, to, 3000);
@@ -264,9 +264,9 @@ static void a_receive_takes_over_what_has_come(void **state) {
     (void)state;
     struct pair *pair = pair_make(&no_stage, 1000);
     unsigned char *from = pattern(3000, 5), to[3000];
-    struct dtr_request *out = send(pair, TAG, from, 3000);
+    struct dtr_transfer *out = send(pair, TAG, from, 3000);
     exchange_read(&pair->side[1].exchange, 0);
-    struct dtr_request *in = receive(pair, TAG, to, 3000);
+    struct dtr_transfer *in = receive(pair, TAG, to, 3000);
     assert_int_equal(received(pair, in, NULL), 0);
     move(pair);
     assert_int_equal(received(pair, in, NULL), 1);
@@ -280,10 +280,10 @@ static void cancelled_requests_leave_the_stream_whole(void **state) {
     (void)state;
     struct pair *pair = pair_make(&no_stage, 1000);
     unsigned char *from = pattern(3000, 5), to[3000];
-    struct dtr_request *half = send(pair, 1, from, 3000), *whole = send(pair, 2, from, 3000);
+    struct dtr_transfer *half = send(pair, 1, from, 3000), *whole = send(pair, 2, from, 3000);
     exchange_cancel(&pair->side[0], whole);
     exchange_cancel(&pair->side[0], half);
-    struct dtr_request *in = receive(pair, 1, to, 3000);
+    struct dtr_transfer *in = receive(pair, 1, to, 3000);
     memset(from, 0, 3000); /* the sender's own again */
     move(pair);
     unsigned char *expected = pattern(3000, 5);
@@ -292,7 +292,7 @@ static void cancelled_requests_leave_the_stream_whole(void **state) {
     free(expected);
 
     in = receive(pair, 1, to, 3000);
-    struct dtr_request *out = send(pair, 1, from, 3000);
+    struct dtr_transfer *out = send(pair, 1, from, 3000);
     exchange_read(&pair->side[1].exchange, 0);
     exchange_cancel(&pair->side[1], in);
     memset(to, 1, sizeof to);
@@ -312,11 +312,11 @@ static void whole_messages_outlive_their_sender(void **state) {
     struct pair *pair = pair_make(&no_stage, 300);
     unsigned char *from = pattern(600, 5), to[600];
     for (uint32_t tag = 1; tag < 3; tag++) {
-        struct dtr_request *out = send(pair, tag, from, 200);
+        struct dtr_transfer *out = send(pair, tag, from, 200);
         move(pair);
         assert_int_equal(sent(pair, out), 1);
     }
-    struct dtr_request *posted = receive(pair, 4, to, 600);
+    struct dtr_transfer *posted = receive(pair, 4, to, 600);
     send(pair, 3, from, 600); /* of which a part arrives */
     exchange_read(&pair->side[1].exchange, 0);
     pair->there.have = 0;
@@ -326,7 +326,7 @@ static void whole_messages_outlive_their_sender(void **state) {
     assert_int_equal(exchange_lost_peer(&pair->side[1]), 0);
     assert_int_equal(exchange_verdict(&pair->side[1].exchange), 1);
     assert_int_equal(received(pair, posted, NULL), DTR_E_PEER);
-    struct dtr_request *in = receive(pair, 2, to, 600);
+    struct dtr_transfer *in = receive(pair, 2, to, 600);
     assert_int_equal(received(pair, in, NULL), 1);
     assert_memory_equal(from, to, 200);
     assert_int_equal(exchange_irecv(&pair->side[1], 0, 3, to, 600, &in), DTR_E_PEER);
@@ -345,7 +345,7 @@ static void nonsense_loses_the_peer(void **state) {
             memcpy(pair->there.data, magic, sizeof magic);
         pair->there.have = EXCHANGE_HEADER;
         char byte;
-        struct dtr_request *in = receive(pair, 1, &byte, 1);
+        struct dtr_transfer *in = receive(pair, 1, &byte, 1);
         exchange_read(&pair->side[1].exchange, 0);
         assert_int_equal(received(pair, in, NULL), DTR_E_PEER);
         pair_free(pair);
@@ -356,7 +356,7 @@ static void abort_fails_all_that_is_open(void **state) {
     (void)state;
     struct pair *pair = pair_make(&stage, PIPE);
     char byte;
-    struct dtr_request *in = receive(pair, 1, &byte, 1);
+    struct dtr_transfer *in = receive(pair, 1, &byte, 1);
     exchange_wake(&pair->side[1].exchange);
     assert_int_equal(exchange_verdict(&pair->side[1].exchange), 1);
     assert_int_equal(exchange_verdict(&pair->side[1].exchange), 0);
@@ -378,7 +378,7 @@ static void warm_exchanges_allocate_nothing(void **state) {
     static unsigned char data[2000];
     size_t warm = 0;
     for (int round = 0; round < 20; round++) {
-        struct dtr_request *out[50], *in[50];
+        struct dtr_transfer *out[50], *in[50];
         if (round == 2)
             warm = allocations;
         for (uint32_t i = 0; i < 50; i++)

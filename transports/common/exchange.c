@@ -55,12 +55,12 @@ void exchange_end(struct exchange *exchange) {
     atomic_store(&exchange->woken, false);
 }
 
-static int request_new(struct exchange *exchange, uint32_t peer, struct dtr_request **request_p) {
+static int request_new(struct exchange *exchange, uint32_t peer, struct dtr_transfer **request_p) {
     if (atomic_load_explicit(&exchange->aborted, memory_order_relaxed))
         return DTR_E_ABORTED;
     if (peer >= exchange->devices || peer == exchange->device)
         return DTR_E_CONFIG;
-    struct dtr_request *request = pool_request(exchange);
+    struct dtr_transfer *request = pool_request(exchange);
     if (!request)
         return DTR_E_MEMORY;
     request->peer = peer;
@@ -69,9 +69,9 @@ static int request_new(struct exchange *exchange, uint32_t peer, struct dtr_requ
 }
 
 int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
-                   struct dtr_request **request_p) {
+                   struct dtr_transfer **request_p) {
     struct exchange *exchange = self;
-    struct dtr_request *request;
+    struct dtr_transfer *request;
     int status = request_new(exchange, peer, &request);
     if (status)
         return status;
@@ -93,9 +93,9 @@ int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, 
 }
 
 int exchange_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
-                   struct dtr_request **request_p) {
+                   struct dtr_transfer **request_p) {
     struct exchange *exchange = self;
-    struct dtr_request *request;
+    struct dtr_transfer *request;
     int status = request_new(exchange, peer, &request);
     if (status)
         return status;
@@ -118,7 +118,7 @@ int exchange_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t
     return DTR_OK;
 }
 
-int exchange_test(struct exchange *exchange, struct dtr_request *request, size_t *bytes_p) {
+int exchange_test(struct exchange *exchange, struct dtr_transfer *request, size_t *bytes_p) {
     if (!request->done) {
         if (!atomic_load_explicit(&exchange->aborted, memory_order_relaxed))
             return 0;
@@ -133,7 +133,7 @@ int exchange_test(struct exchange *exchange, struct dtr_request *request, size_t
 }
 
 /* A message that is partly out must be finished for the sake of those behind it, from a copy. */
-static bool send_orphan(struct exchange *exchange, struct dtr_request *request) {
+static bool send_orphan(struct exchange *exchange, struct dtr_transfer *request) {
     const struct dtr_host *host = exchange->host;
     unsigned char *copy = host->allocate(host, 1, request->bytes);
     if (!copy)
@@ -144,7 +144,7 @@ static bool send_orphan(struct exchange *exchange, struct dtr_request *request) 
     return true;
 }
 
-void exchange_cancel(void *self, struct dtr_request *request) {
+void exchange_cancel(void *self, struct dtr_transfer *request) {
     struct exchange *exchange = self;
     struct exchange_link *link = &exchange->link[request->peer];
     if (request->queued && request->kind == REQUEST_SEND && request->moved) {

@@ -31,8 +31,8 @@ struct exchange_streams {
 
 enum request_kind { REQUEST_SEND, REQUEST_RECEIVE };
 
-struct dtr_request {
-    struct dtr_request *next, *previous; /* in its peer's queue, or the free list (next) */
+struct dtr_transfer {
+    struct dtr_transfer *next, *previous; /* in its peer's queue, or the free list (next) */
     enum request_kind kind;
     bool queued;   /* in its peer's queue                                        */
     bool done;     /* only test() is missing                                     */
@@ -46,7 +46,7 @@ struct dtr_request {
 };
 
 struct request_queue {
-    struct dtr_request *first, *last;
+    struct dtr_transfer *first, *last;
 };
 
 /* A message that came before its receive. */
@@ -69,7 +69,7 @@ struct exchange_link {
     bool stalled;    /* and there is no room for its payload         */
     uint32_t in_tag;
     size_t in_left;             /* of the payload                               */
-    struct dtr_request *target; /* where the payload goes; neither: it is dropped */
+    struct dtr_transfer *target; /* where the payload goes; neither: it is dropped */
     struct kept_message *keeping;
 
     int lost; /* DTR_OK, or why requests fail */
@@ -89,7 +89,7 @@ struct exchange {
     struct exchange_link *link;
     unsigned char *stages;
 
-    struct dtr_request *free;
+    struct dtr_transfer *free;
     struct request_slab *slabs;
     struct kept_message *spare[KEPT_ORDERS];
     size_t spare_bytes;
@@ -111,15 +111,15 @@ void exchange_end(struct exchange *exchange);
 /* Operations as in dtr_transport_ops, for the tables of transports whose instance begins with its
  * exchange. */
 int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
-                   struct dtr_request **request_p);
+                   struct dtr_transfer **request_p);
 int exchange_irecv(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
-                   struct dtr_request **request_p);
-void exchange_cancel(void *self, struct dtr_request *request);
+                   struct dtr_transfer **request_p);
+void exchange_cancel(void *self, struct dtr_transfer *request);
 int exchange_lost_peer(void *self);
 void exchange_counters(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p);
 
 /* test() without moving anything. */
-int exchange_test(struct exchange *exchange, struct dtr_request *request, size_t *bytes_p);
+int exchange_test(struct exchange *exchange, struct dtr_transfer *request, size_t *bytes_p);
 
 /* The flags of any thread; the transport wakes its sleeper afterwards. */
 void exchange_abort(struct exchange *exchange);

@@ -16,7 +16,7 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == EXCHANGE_HEADER, "the header has no holes");
 
-void request_queue_append(struct request_queue *queue, struct dtr_request *request) {
+void request_queue_append(struct request_queue *queue, struct dtr_transfer *request) {
     request->previous = queue->last;
     request->next = NULL;
     if (queue->last)
@@ -27,7 +27,7 @@ void request_queue_append(struct request_queue *queue, struct dtr_request *reque
     request->queued = true;
 }
 
-void request_queue_remove(struct request_queue *queue, struct dtr_request *request) {
+void request_queue_remove(struct request_queue *queue, struct dtr_transfer *request) {
     if (request->previous)
         request->previous->next = request->next;
     else
@@ -39,7 +39,7 @@ void request_queue_remove(struct request_queue *queue, struct dtr_request *reque
     request->queued = false;
 }
 
-void request_finish(struct exchange *exchange, struct dtr_request *request, int status) {
+void request_finish(struct exchange *exchange, struct dtr_transfer *request, int status) {
     if (request->orphaned) {
         exchange->host->release(exchange->host, request->buffer);
         pool_request_free(exchange, request);
@@ -53,7 +53,7 @@ void request_finish(struct exchange *exchange, struct dtr_request *request, int 
 /* --- out --- */
 
 /* The header and the payload of a message, less what has moved; returns the parts used. */
-static int parts_of(const struct dtr_request *request, struct header *header, struct iovec *part) {
+static int parts_of(const struct dtr_transfer *request, struct header *header, struct iovec *part) {
     *header = (struct header){
         .magic = htole32(MAGIC), .tag = htole32(request->tag), .length = htole64(request->length)};
     int parts = 0;
@@ -69,7 +69,7 @@ static int parts_of(const struct dtr_request *request, struct header *header, st
 
 static void advance(struct exchange *exchange, struct exchange_link *link, size_t moved) {
     while (link->sends.first) {
-        struct dtr_request *request = link->sends.first;
+        struct dtr_transfer *request = link->sends.first;
         const size_t left = EXCHANGE_HEADER + request->length - request->moved;
         const size_t step = moved < left ? moved : left;
         const size_t header =
@@ -92,7 +92,7 @@ void exchange_write(struct exchange *exchange, uint32_t peer) {
         int parts = 0;
         size_t asked = 0;
         uint32_t messages = 0;
-        for (struct dtr_request *request = link->sends.first; request && messages < BATCH / 2;
+        for (struct dtr_transfer *request = link->sends.first; request && messages < BATCH / 2;
              request = request->next) {
             parts += parts_of(request, &header[messages++], part + parts);
             asked += EXCHANGE_HEADER + request->length - request->moved;
@@ -111,8 +111,8 @@ void exchange_write(struct exchange *exchange, uint32_t peer) {
 
 /* --- in --- */
 
-static struct dtr_request *posted(const struct exchange_link *link, uint32_t tag) {
-    struct dtr_request *request = link->receives.first;
+static struct dtr_transfer *posted(const struct exchange_link *link, uint32_t tag) {
+    struct dtr_transfer *request = link->receives.first;
     while (request && request->tag != tag)
         request = request->next;
     return request;
@@ -125,7 +125,7 @@ static size_t cost(size_t length) {
 
 /* Finds a place for the payload of the message whose header was just read; false: no room. */
 static bool place(struct exchange *exchange, struct exchange_link *link) {
-    struct dtr_request *request = posted(link, link->in_tag);
+    struct dtr_transfer *request = posted(link, link->in_tag);
     link->target = NULL;
     link->keeping = NULL;
     if (request) {
@@ -293,7 +293,7 @@ static void unkeep(struct exchange *exchange, struct exchange_link *link,
 }
 
 bool link_match_kept(struct exchange *exchange, struct exchange_link *link,
-                     struct dtr_request *request) {
+                     struct dtr_transfer *request) {
     struct kept_message *previous = NULL, *message = link->kept_first;
     while (message && message->tag != request->tag) {
         previous = message;
@@ -319,7 +319,7 @@ bool link_match_kept(struct exchange *exchange, struct exchange_link *link,
 
 static void fail_queue(struct exchange *exchange, struct request_queue *queue, int status) {
     while (queue->first) {
-        struct dtr_request *request = queue->first;
+        struct dtr_transfer *request = queue->first;
         request_queue_remove(queue, request);
         request_finish(exchange, request, status);
     }
@@ -344,7 +344,7 @@ void link_fail(struct exchange *exchange, struct exchange_link *link, int status
 void link_drop(struct exchange *exchange, struct exchange_link *link) {
     while (link->kept_first)
         unkeep(exchange, link, NULL, link->kept_first);
-    for (struct dtr_request *request = link->sends.first; request; request = request->next)
+    for (struct dtr_transfer *request = link->sends.first; request; request = request->next)
         if (request->orphaned)
             exchange->host->release(exchange->host, request->buffer);
 }

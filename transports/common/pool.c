@@ -10,7 +10,7 @@
 
 struct request_slab {
     struct request_slab *next;
-    struct dtr_request request[SLAB];
+    struct dtr_transfer request[SLAB];
 };
 
 static void slab_to_free_list(struct exchange *exchange, struct request_slab *slab) {
@@ -18,7 +18,7 @@ static void slab_to_free_list(struct exchange *exchange, struct request_slab *sl
         pool_request_free(exchange, &slab->request[i]);
 }
 
-struct dtr_request *pool_request(struct exchange *exchange) {
+struct dtr_transfer *pool_request(struct exchange *exchange) {
     if (!exchange->free) {
         struct request_slab *slab =
             exchange->host->allocate(exchange->host, _Alignof(struct request_slab), sizeof *slab);
@@ -28,13 +28,13 @@ struct dtr_request *pool_request(struct exchange *exchange) {
         exchange->slabs = slab;
         slab_to_free_list(exchange, slab);
     }
-    struct dtr_request *request = exchange->free;
+    struct dtr_transfer *request = exchange->free;
     exchange->free = request->next;
     memset(request, 0, sizeof *request);
     return request;
 }
 
-void pool_request_free(struct exchange *exchange, struct dtr_request *request) {
+void pool_request_free(struct exchange *exchange, struct dtr_transfer *request) {
     request->next = exchange->free;
     exchange->free = request;
 }

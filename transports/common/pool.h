@@ -9,8 +9,8 @@
 #include "common/exchange.h"
 
 /* A zeroed request, or NULL. */
-struct dtr_request *pool_request(struct exchange *exchange);
-void pool_request_free(struct exchange *exchange, struct dtr_request *request);
+struct dtr_transfer *pool_request(struct exchange *exchange);
+void pool_request_free(struct exchange *exchange, struct dtr_transfer *request);
 
 /* Takes every request back, whoever holds it. */
 void pool_requests_reset(struct exchange *exchange);

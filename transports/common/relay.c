@@ -90,7 +90,7 @@ void relay_leave(void *self) {
     exchange_end(&relay->exchange);
 }
 
-int relay_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+int relay_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     struct relay *relay = self;
     if (!request->done)
         move(relay);

@@ -21,7 +21,7 @@ struct segment_head {
 
 struct segment {
     struct segment *next;
-    struct dtr_request *request; /* of the transport below */
+    struct dtr_transfer *request; /* of the transport below */
     uint64_t ready_ns;           /* when its bytes may be read */
     size_t taken;
     struct segment_head head;
@@ -87,7 +87,7 @@ int relay_address(void *self, const char *hint, char *text, size_t bytes, struct
 int relay_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
                struct dtr_error *error);
 void relay_leave(void *self);
-int relay_test(void *self, struct dtr_request *request, size_t *bytes_p);
+int relay_test(void *self, struct dtr_transfer *request, size_t *bytes_p);
 int relay_wait(void *self, uint64_t deadline_ns);
 void relay_wake(void *self);
 void relay_abort(void *self);

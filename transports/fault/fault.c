@@ -210,7 +210,7 @@ static void fault_leave(void *self) {
 }
 
 /* What is done may have to wait for another test(), after others. */
-static int fault_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+static int fault_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     struct fault *fault = self;
     if (fault->params->reorder && !atomic_load(&fault->relay.exchange.aborted) && draw(fault) % 2) {
         fault->relay.exchange.changed = true;

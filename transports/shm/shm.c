@@ -84,7 +84,7 @@ static void progress(struct shm *shm, uint32_t peer) {
     exchange_read(&shm->exchange, peer);
 }
 
-static int shm_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+static int shm_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     struct shm *shm = self;
     if (!request->done)
         progress(shm, request->peer);

@@ -131,7 +131,7 @@ static int tcp_address(void *self, const char *hint, char *text, size_t bytes,
     return DTR_OK;
 }
 
-static int tcp_test(void *self, struct dtr_request *request, size_t *bytes_p) {
+static int tcp_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     struct tcp *tcp = self;
     if (!request->done) {
         exchange_write(&tcp->exchange, request->peer);

@@ -36,7 +36,7 @@ struct dtr_group {
     const uint8_t *key;           /* 32 bytes shared by this group alone, or NULL: none          */
 };
 
-struct dtr_request; /* a message under way; the transport's */
+struct dtr_transfer; /* a message under way; the transport's */
 
 struct dtr_transport_ops {
     size_t size;
@@ -54,28 +54,28 @@ struct dtr_transport_ops {
     void (*leave)(void *self);
 
     /* Starts a message of any length, zero included.  The buffer is the caller's and must not be
-     * touched until the request is done.  Never blocks.  The peer may not be this device. */
+     * touched until the transfer is done.  Never blocks.  The peer may not be this device. */
     int (*isend)(void *self, uint32_t peer, uint32_t tag, const void *buffer, size_t bytes,
-                 struct dtr_request **request_p);
+                 struct dtr_transfer **transfer_p);
     int (*irecv)(void *self, uint32_t peer, uint32_t tag, void *buffer, size_t bytes,
-                 struct dtr_request **request_p);
+                 struct dtr_transfer **transfer_p);
 
-    /* 1: done, the request is gone, *bytes_p (may be NULL) is the length of the message.
-     * 0: under way.  Negative: failed, the request is gone, the buffer is the caller's again. */
-    int (*test)(void *self, struct dtr_request *request, size_t *bytes_p);
+    /* 1: done, the transfer is gone, *bytes_p (may be NULL) is the length of the message.
+     * 0: under way.  Negative: failed, the transfer is gone, the buffer is the caller's again. */
+    int (*test)(void *self, struct dtr_transfer *transfer, size_t *bytes_p);
 
-    /* Moves messages; returns DTR_OK as soon as any request may have changed, or after wake();
+    /* Moves messages; returns DTR_OK as soon as any transfer may have changed, or after wake();
      * DTR_E_TIMEOUT when the deadline passed (a deadline in the past only polls);
      * DTR_E_ABORTED after abort(). */
     int (*wait)(void *self, uint64_t deadline_ns);
 
-    /* Ends a request at once; the buffer is the caller's again. */
-    void (*cancel)(void *self, struct dtr_request *request);
+    /* Ends a transfer at once; the buffer is the caller's again. */
+    void (*cancel)(void *self, struct dtr_transfer *transfer);
 
     /* Makes wait() return.  Any thread. */
     void (*wake)(void *self);
 
-    /* Fails every request, present and future, with DTR_E_ABORTED, until leave().  Any thread. */
+    /* Fails every transfer, present and future, with DTR_E_ABORTED, until leave().  Any thread. */
     void (*abort)(void *self);
 
     /* Optional.  The peer that was last found lost (DTR_E_PEER), or -1. */
