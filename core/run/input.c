@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/safetensors.h"
 
 struct line {
@@ -73,6 +74,17 @@ static int read_file(const char *path, char **bytes_p, size_t *length_p, struct 
     return DTR_OK;
 }
 
+/* What is printed and saved must be text. */
+static int check_line(const struct dtr_input *input, const struct line *line,
+                      struct dtr_error *error) {
+    if (dtr_utf8_is_valid(line->text, line->length) && !memchr(line->text, '\0', line->length))
+        return DTR_OK;
+    return line->number ? dtr_fail(error, DTR_E_CONFIG, "%s:%llu: this text is not UTF-8",
+                                   input->experiment->input_value,
+                                   (unsigned long long)line->number)
+                        : wrong(input, error, "text", "this text is not UTF-8");
+}
+
 static int split_lines(struct dtr_input *input, const char *text, size_t length,
                        struct dtr_error *error) {
     size_t count = 0;
@@ -85,9 +97,11 @@ static int split_lines(struct dtr_input *input, const char *text, size_t length,
         const char *end = memchr(text + at, '\n', length - at);
         const size_t line = end ? (size_t)(end - text) - at : length - at;
         const size_t trimmed = line && text[at + line - 1] == '\r' ? line - 1 : line;
-        input->lines[input->lines_count] =
-            (struct line){text + at, trimmed, input->lines_count + 1};
-        input->lines_count++;
+        struct line *next = &input->lines[input->lines_count];
+        *next = (struct line){text + at, trimmed, ++input->lines_count};
+        const int status = check_line(input, next, error);
+        if (status)
+            return status;
         at += line + 1;
     }
     return DTR_OK;
@@ -110,7 +124,7 @@ static int open_text(struct dtr_input *input, struct dtr_error *error) {
         input->lines[0] =
             (struct line){experiment->input_value, strlen(experiment->input_value), 0};
         input->lines_count = 1;
-        return DTR_OK;
+        return check_line(input, &input->lines[0], error);
     }
     size_t length = 0;
     status = read_file(experiment->input_value, &input->file, &length, error);
