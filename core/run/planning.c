@@ -25,6 +25,15 @@ struct dtr_planning {
     struct dtr_open_chain *planner;
 };
 
+/* Where a key of one device was set, be it for all. */
+static const char *device_origin(const struct dtr_experiment *experiment, uint32_t device,
+                                 const char *key) {
+    char section[32];
+    snprintf(section, sizeof section, "device.%u", device);
+    const char *origin = dtr_experiment_origin(experiment, section, key);
+    return strcmp(origin, "default") ? origin : dtr_experiment_origin(experiment, "device", key);
+}
+
 /* `divisions = 0 1` of one device. */
 static int place_by_hand(const struct dtr_experiment *experiment, uint32_t device,
                          uint32_t divisions, uint8_t *holds, struct dtr_error *error) {
@@ -36,7 +45,7 @@ static int place_by_hand(const struct dtr_experiment *experiment, uint32_t devic
             return dtr_fail(error, DTR_E_CONFIG,
                             "%s: [device] divisions: device %u cannot hold division %s of a "
                             "model with %u divisions",
-                            dtr_experiment_origin(experiment, "device", "divisions"), device,
+                            device_origin(experiment, device, "divisions"), device,
                             list->words[i], divisions);
         holds[division] = 1;
     }
@@ -295,14 +304,9 @@ static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
 
 static int over_budget(const struct dtr_experiment *experiment, uint32_t device,
                        uint64_t needed, struct dtr_error *error) {
-    char section[32];
-    snprintf(section, sizeof section, "device.%u", device);
-    const char *origin = dtr_experiment_origin(experiment, section, "memory");
-    if (strcmp(origin, "default") == 0)
-        origin = dtr_experiment_origin(experiment, "device", "memory");
     return dtr_fail(error, DTR_E_CONFIG,
-                    "%s: [device] memory: the plan needs %.2f MiB on device %u of %.2f", origin,
-                    (double)needed / 1048576, device,
+                    "%s: [device] memory: the plan needs %.2f MiB on device %u of %.2f",
+                    device_origin(experiment, device, "memory"), (double)needed / 1048576, device,
                     (double)experiment->device[device].memory / 1048576);
 }
 
