@@ -179,24 +179,41 @@ static void print_masks(const cJSON *object, FILE *out) {
     }
 }
 
+/* The text, or the pair; nothing where the input was none. */
+static void print_texts(const cJSON *object, const char *before, FILE *out) {
+    if (cJSON_HasObjectItem(object, "text"))
+        fprintf(out, "%s%s", before, text_of(object, "text"));
+    if (cJSON_HasObjectItem(object, "second"))
+        fprintf(out, " | %s", text_of(object, "second"));
+    fputc('\n', out);
+}
+
+static void print_answer(const cJSON *object, FILE *out) {
+    fprintf(out, "%s\n    %s\n", text_of(object, "text"),
+            cJSON_HasObjectItem(object, "second")
+                ? text_of(object, "answer")
+                : "(no paragraph: a TAB separates it from the question)");
+}
+
+static void print_sequence(enum dtr_task task, const cJSON *object, FILE *out) {
+    const double tokens = number_of(object, "tokens");
+    if (task == DTR_TASK_CLASSIFY) {
+        fprintf(out, "%-12s %5.1f %%", text_of(object, "label"), 100 * number_of(object, "score"));
+        print_texts(object, "  ", out);
+    } else if (task == DTR_TASK_ENCODE) {
+        fprintf(out, "%3.0f tokens, |h[CLS]| = %.3f", tokens, number_of(object, "norm"));
+        print_texts(object, "  ", out);
+    } else if (!cJSON_HasObjectItem(object, "text")) {
+        fprintf(out, "%3.0f tokens, which are no text\n", tokens);
+    } else if (task == DTR_TASK_ANSWER) {
+        print_answer(object, out);
+    } else {
+        print_texts(object, "", out);
+        print_masks(object, out);
+    }
+}
+
 void dtr_outcome_print(const struct dtr_experiment *experiment, const cJSON *outcome, FILE *out) {
     const cJSON *object;
-    cJSON_ArrayForEach(object, outcome) {
-        const char *text = text_of(object, "text");
-        if (experiment->task == DTR_TASK_CLASSIFY)
-            fprintf(out, "%-12s %5.1f %%  %s\n", text_of(object, "label"),
-                    100 * number_of(object, "score"), text);
-        else if (experiment->task == DTR_TASK_ANSWER)
-            fprintf(out, "%s\n    %s\n", text,
-                    cJSON_HasObjectItem(object, "second")
-                        ? text_of(object, "answer")
-                        : "(no paragraph: a TAB separates it from the question)");
-        else if (experiment->task == DTR_TASK_FILL_MASK)
-            fprintf(out, "%s\n", text);
-        else
-            fprintf(out, "%3.0f tokens, |h[CLS]| = %.3f  %s\n", number_of(object, "tokens"),
-                    number_of(object, "norm"), text);
-        if (experiment->task == DTR_TASK_FILL_MASK)
-            print_masks(object, out);
-    }
+    cJSON_ArrayForEach(object, outcome) print_sequence(experiment->task, object, out);
 }

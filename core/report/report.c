@@ -138,10 +138,10 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
     fputs("\nstrategy  ", out);
     print_strategies(plan, out);
     fprintf(out,
-            "\nlatency   median %.2f ms, min %.2f, mean %.2f, p95 %.2f over %zu requests; "
+            "\nlatency   median %.2f ms, min %.2f, mean %.2f, p95 %.2f over %zu request%s; "
             "%.2f requests/s\n\n",
             latency.median, latency.least, latency.mean, latency.p95, report->count,
-            1000 / latency.mean);
+            report->count == 1 ? "" : "s", 1000 / latency.mean);
     if (report->predicted_s > 0)
         fprintf(out, "predicted %.2f ms for the last request; replanned %llu times\n\n",
                 report->predicted_s * 1e3, (unsigned long long)report->replans);

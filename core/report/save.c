@@ -87,6 +87,23 @@ int dtr_report_write_json(const char *path, const cJSON *json, struct dtr_error 
     return status;
 }
 
+/* As a shell reads it back. */
+static void write_word(FILE *file, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "%+,-./:=@_";
+    if (*word && !word[strspn(word, plain)]) {
+        fputs(word, file);
+        return;
+    }
+    putc('\'', file);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", file);
+        else
+            putc(*word, file);
+    putc('\'', file);
+}
+
 static int write_command(const char *folder, int argc, char *const *argv,
                          struct dtr_error *error) {
     char *path, cpu[200];
@@ -96,8 +113,11 @@ static int write_command(const char *folder, int argc, char *const *argv,
         free(path);
         return error->status;
     }
-    for (int i = 0; i < argc; i++)
-        fprintf(file, "%s%s", i ? " " : "", argv[i]);
+    for (int i = 0; i < argc; i++) {
+        if (i)
+            putc(' ', file);
+        write_word(file, argv[i]);
+    }
     dtr_planning_cpu(cpu, sizeof cpu);
     fprintf(file, "\n%s\ncpu %s\n", PACKAGE_STRING, cpu);
     if (uname(&system) == 0)
