@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/measure.h"
@@ -98,6 +99,20 @@ static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *
 
 /* --- the command ------------------------------------------------------------------------------- */
 
+/* Then nothing else goes to standard output. */
+static bool is_json_output(const struct dtr_arguments *arguments) {
+    const char *path = option(arguments, "json");
+    return path && strcmp(path, "-") == 0;
+}
+
+static int make_folder(const struct dtr_experiment *experiment, struct dtr_error *error) {
+    const int status = dtr_report_make_folder(experiment->results, error);
+    if (status)
+        dtr_error_prefix(error, "%s: [experiment] results",
+                         dtr_experiment_origin(experiment, "experiment", "results"));
+    return status;
+}
+
 static int measure(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                    struct dtr_opened *opened, struct dtr_progress *progress,
                    struct dtr_error *error) {
@@ -107,15 +122,17 @@ static int measure(const struct dtr_cli *cli, const struct dtr_arguments *argume
     const struct dtr_measure wanted = {
         .dump = option(arguments, "dump"),
         .trace = option(arguments, "trace"),
-        /* Standard output is the JSON's when it goes there. */
-        .outcomes = !json_path || strcmp(json_path, "-") != 0,
+        .outcomes = !is_json_output(arguments),
         .progress = progress,
         .kept = compares ? &kept : NULL,
     };
     cJSON *json = NULL;
-    int status = dtr_report_make_folder(opened->experiment->results, error);
+    int status = make_folder(opened->experiment, error);
     if (!status)
         status = dtr_cli_measure(cli, opened, &wanted, &json, error);
+    /* Nothing is left of an experiment that is wrong. */
+    if (status == DTR_E_CONFIG)
+        rmdir(opened->experiment->results);
     if (!status && compares)
         status = compare_exact(cli, arguments, opened, &kept, json, wanted.outcomes, error);
     if (!status)
@@ -127,20 +144,36 @@ static int measure(const struct dtr_cli *cli, const struct dtr_arguments *argume
     return status;
 }
 
+/* Not after all has been computed. */
+static int check_files(const struct dtr_arguments *arguments, struct dtr_error *error) {
+    static const char *const names[] = {"json", "dump", "trace"};
+    int status = DTR_OK;
+    if (option(arguments, "dump-layers") && !option(arguments, "dump"))
+        status = dtr_fail(error, DTR_E_CONFIG, "--dump-layers needs --dump");
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !status; i++) {
+        const char *path = option(arguments, names[i]);
+        if (!path || strcmp(path, "-") == 0)
+            continue;
+        status = dtr_report_check_file(path, strcmp(names[i], "dump") == 0, error);
+        if (status)
+            dtr_error_prefix(error, "--%s", names[i]);
+    }
+    return status;
+}
+
 static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
     struct dtr_opened opened = {0};
     struct dtr_progress progress;
     struct dtr_error error = {0};
     dtr_progress_begin(&progress);
-    int status = DTR_OK;
-    if (option(arguments, "dump-layers") && !option(arguments, "dump"))
-        status = dtr_fail(&error, DTR_E_CONFIG, "--dump-layers needs --dump");
+    int status = check_files(arguments, &error);
     if (!status)
         status = dtr_cli_open(&dtr_command_run, cli, arguments, &opened, &error);
     if (!status)
         status = dtr_cli_check(cli, &opened, &error);
     if (!status && option(arguments, "check"))
-        printf("%s is fine\n", arguments->operands[0]);
+        fprintf(is_json_output(arguments) ? stderr : stdout, "%s is fine\n",
+                arguments->operands[0]);
     else if (!status)
         status = measure(cli, arguments, &opened, &progress, &error);
     dtr_progress_end(&progress);

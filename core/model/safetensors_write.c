@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void write_entry(FILE *out, const struct dtr_stored_tensor *tensor, uint64_t begin) {
@@ -61,6 +62,11 @@ int dtr_safetensors_write(const char *path, const struct dtr_stored_tensor *tens
     if (!header || asprintf(&partial, "%s.partial", path) < 0) {
         free(header);
         return dtr_fail_memory(error);
+    }
+    struct stat there;
+    if (!stat(path, &there) && !S_ISREG(there.st_mode)) {
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: is not a regular file", path);
+        goto out_names;
     }
     FILE *out = fopen(partial, "wbe");
     if (!out) {

@@ -40,6 +40,10 @@ int dtr_report_write_json(const char *path, const cJSON *json, struct dtr_error 
 /* Makes the experiment's results folder, with those above it; before anything runs. */
 int dtr_report_make_folder(const char *path, struct dtr_error *error);
 
+/* Whether a file can be written there, as far as that can be told before; `replaced`: by a new one
+ * of that name.  DTR_E_CONFIG. */
+int dtr_report_check_file(const char *path, bool replaced, struct dtr_error *error);
+
 /* --dump: the last request's tensors as a safetensors file. */
 int dtr_report_dump(const char *path, const struct dtr_model *model,
                     const struct dtr_response *response, struct dtr_error *error);

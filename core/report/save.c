@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "model/safetensors.h"
 #include "report/report.h"
@@ -34,8 +35,36 @@ int dtr_report_make_folder(const char *path, struct dtr_error *error) {
     if (!failure && (stat(copy, &status) || !S_ISDIR(status.st_mode)))
         failure = ENOTDIR;
     free(copy);
-    return failure ? dtr_fail(error, DTR_E_CONFIG, "%s: the results folder cannot be made: %s",
-                              path, strerror(failure))
+    return failure ? dtr_fail(error, DTR_E_CONFIG, "%s: the folder cannot be made: %s", path,
+                              strerror(failure))
+                   : DTR_OK;
+}
+
+/* Why nothing could be created in the folder that the path is in, or 0. */
+static int folder_failure(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    const int failure = !folder ? ENOMEM : access(folder, W_OK | X_OK) ? errno : 0;
+    free(folder);
+    return failure;
+}
+
+int dtr_report_check_file(const char *path, bool replaced, struct dtr_error *error) {
+    struct stat status;
+    const bool exists = stat(path, &status) == 0;
+    int failure = 0;
+    if (!exists && errno != ENOENT)
+        failure = errno;
+    else if (exists && S_ISDIR(status.st_mode))
+        failure = EISDIR;
+    else if (exists && replaced && !S_ISREG(status.st_mode))
+        return dtr_fail(error, DTR_E_CONFIG, "%s: is not a regular file", path);
+    else if (!exists || replaced)
+        failure = folder_failure(path);
+    else if (access(path, W_OK))
+        failure = errno;
+    return failure ? dtr_fail(error, DTR_E_CONFIG, "%s: cannot be written: %s", path,
+                              strerror(failure))
                    : DTR_OK;
 }
 
