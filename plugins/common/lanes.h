@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define LANES 16
@@ -56,39 +59,89 @@ static inline lanes lanes_select(lanes_bits mask, lanes a, lanes b) {
     return (lanes)((mask & (lanes_bits)a) | (~mask & (lanes_bits)b));
 }
 
+/* The larger, the smaller of two; b where one is not a number.  Compilers do not see through
+ * lanes_select() here. */
+static inline lanes lanes_larger(lanes a, lanes b) {
+#if defined(__AVX512F__)
+    return (lanes)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (lanes)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return lanes_select(a > b, a, b);
+#endif
+}
+
+static inline lanes lanes_smaller(lanes a, lanes b) {
+#if defined(__AVX512F__)
+    return (lanes)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (lanes)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return lanes_select(a < b, a, b);
+#endif
+}
+
 /* When x is not a number, neither is the result. */
 static inline lanes lanes_at_least(lanes x, float low) {
-    return lanes_select(x < low, lanes_set(low), x);
+    return lanes_larger(lanes_set(low), x);
 }
 
 static inline lanes lanes_at_most(lanes x, float high) {
-    return lanes_select(x > high, lanes_set(high), x);
+    return lanes_smaller(lanes_set(high), x);
 }
 
+typedef float quad __attribute__((vector_size(4 * sizeof(float))));
+typedef float quad_unaligned
+    __attribute__((vector_size(4 * sizeof(float)), aligned(sizeof(float)), may_alias));
+
 static inline float lanes_sum(lanes x) {
-    float part[LANES];
+    quad part[LANES / 4];
     memcpy(part, &x, sizeof part);
-    for (uint32_t n = LANES / 2; n; n /= 2)
-        for (uint32_t i = 0; i < n; i++)
-            part[i] += part[i + n];
-    return part[0];
+#pragma GCC unroll 4
+    for (uint32_t i = 1; i < LANES / 4; i++)
+        part[0] += part[i];
+    return (part[0][0] + part[0][2]) + (part[0][1] + part[0][3]);
 }
 
 static inline float lanes_max(lanes x) {
     float part[LANES];
     memcpy(part, &x, sizeof part);
+#pragma GCC unroll 4
     for (uint32_t n = LANES / 2; n; n /= 2)
+#pragma GCC unroll 8
         for (uint32_t i = 0; i < n; i++)
             part[i] = part[i] < part[i + n] ? part[i + n] : part[i];
     return part[0];
 }
 
-/* e^x to 2 units in the last place: x = n log 2 + r with |r| <= log(2) / 2, and a polynomial in r
- * (Cephes, expf).  Below -87 the result is about 1e-38 instead of a subnormal number, above 88
- * about 1e38. */
-static inline lanes lanes_exp(lanes x) {
+#if defined(__clang__) || __GNUC__ >= 12
+#define QUAD_SHUFFLE(_a, _b, _0, _1, _2, _3) __builtin_shufflevector(_a, _b, _0, _1, _2, _3)
+#else
+typedef int32_t quad_index __attribute__((vector_size(4 * sizeof(float))));
+#define QUAD_SHUFFLE(_a, _b, _0, _1, _2, _3) __builtin_shuffle(_a, _b, (quad_index){_0, _1, _2, _3})
+#endif
+
+/* to[j][i] = from[i][j] for four rows and columns */
+static inline void quad_transpose(const float *from, size_t from_stride, float *to,
+                                  size_t to_stride) {
+    const quad a = *(const quad_unaligned *)from;
+    const quad b = *(const quad_unaligned *)(from + from_stride);
+    const quad c = *(const quad_unaligned *)(from + 2 * from_stride);
+    const quad d = *(const quad_unaligned *)(from + 3 * from_stride);
+    const quad low = QUAD_SHUFFLE(a, b, 0, 4, 1, 5), low2 = QUAD_SHUFFLE(c, d, 0, 4, 1, 5);
+    const quad high = QUAD_SHUFFLE(a, b, 2, 6, 3, 7), high2 = QUAD_SHUFFLE(c, d, 2, 6, 3, 7);
+    *(quad_unaligned *)to = QUAD_SHUFFLE(low, low2, 0, 1, 4, 5);
+    *(quad_unaligned *)(to + to_stride) = QUAD_SHUFFLE(low, low2, 2, 3, 6, 7);
+    *(quad_unaligned *)(to + 2 * to_stride) = QUAD_SHUFFLE(high, high2, 0, 1, 4, 5);
+    *(quad_unaligned *)(to + 3 * to_stride) = QUAD_SHUFFLE(high, high2, 2, 3, 6, 7);
+}
+
+/* e^x for x <= 88, to 2 units in the last place: x = n log 2 + r with |r| <= log(2) / 2, and a
+ * polynomial in r (Cephes, expf).  Below -87 the result is about 1e-38 instead of a subnormal
+ * number. */
+static inline lanes lanes_exp_below(lanes x) {
     const float magic = 0x1.8p23f; /* adding it rounds to an integer */
-    x = lanes_at_least(lanes_at_most(x, 88.0f), -87.0f);
+    x = lanes_at_least(x, -87.0f);
     const lanes n = (x * 1.44269504088896341f + magic) - magic;
     const lanes r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
@@ -99,6 +152,11 @@ static inline lanes lanes_exp(lanes x) {
     p = (p * r) * r + (r + 1.0f);
     const lanes_bits power = (lanes_bits)(n + (magic + 127.0f)) << 23;
     return p * (lanes)power;
+}
+
+/* The same for every x; above 88 the result is about 1e38. */
+static inline lanes lanes_exp(lanes x) {
+    return lanes_exp_below(lanes_at_most(x, 88.0f));
 }
 
 /* x Phi(x).  (Phi(x) - 1/2) / x is a rational function of x^2, fitted on |x| < 5.4 to 5e-8 of the

@@ -24,14 +24,21 @@ static inline __attribute__((always_inline)) void multiply(uint32_t width,
                                                            const float *const a[TILE],
                                                            const float *b, uint32_t depth, float *c,
                                                            size_t c_stride) {
-    lanes sum[TILE][WIDTH] = {{{0.0f}}};
+    lanes sum[TILE][WIDTH];
+#pragma GCC unroll 6
+    for (uint32_t r = 0; r < TILE; r++)
+#pragma GCC unroll 4
+        for (uint32_t w = 0; w < width; w++)
+            sum[r][w] = lanes_set(0.0f);
     for (uint32_t k = 0; k < depth; k++, b += PANEL)
 #pragma GCC unroll 6
         for (uint32_t r = 0; r < TILE; r++)
 #pragma GCC unroll 4
             for (uint32_t w = 0; w < width; w++)
                 sum[r][w] += a[r][k] * *(const lanes *)(b + w * LANES);
+#pragma GCC unroll 6
     for (uint32_t r = 0; r < TILE; r++)
+#pragma GCC unroll 4
         for (uint32_t w = 0; w < width; w++)
             lanes_store(c + r * c_stride + w * LANES, sum[r][w]);
 }
@@ -70,24 +77,48 @@ struct head {
     size_t score_stride;
 };
 
+/* Keys [first, first + PANEL) as a panel [head_size][PANEL]. */
+static void pack_keys(const float *k, size_t stride, uint32_t rows, uint32_t size, float *panel) {
+    const uint32_t keys = rows < PANEL ? rows : PANEL;
+    if (keys < PANEL)
+        memset(panel, 0, (size_t)size * PANEL * sizeof *panel);
+    for (uint32_t j = 0; j < keys; j += 4)
+        for (uint32_t i = 0; i < size; i += 4) {
+            const float *from = k + j * stride + i;
+            float *to = panel + (size_t)i * PANEL + j;
+            if (j + 4 <= keys && i + 4 <= size) {
+                quad_transpose(from, stride, to, PANEL);
+                continue;
+            }
+            for (uint32_t r = 0; r < 4 && j + r < keys; r++)
+                for (uint32_t c = 0; c < 4 && i + c < size; c++)
+                    to[c * PANEL + r] = from[r * stride + c];
+        }
+}
+
+/* Columns of all values as a panel [rows][PANEL]. */
+static void pack_values(const float *v, size_t stride, uint32_t rows, uint32_t columns,
+                        float *panel) {
+    const uint32_t whole = columns / LANES * LANES;
+    for (uint32_t j = 0; j < rows; j++, v += stride, panel += PANEL) {
+        for (uint32_t c = 0; c < PANEL; c += LANES)
+            lanes_store(panel + c, c < whole      ? lanes_load(v + c)
+                                   : c >= columns ? lanes_set(0.0f)
+                                                  : lanes_load_part(v + c, columns - c, 0.0f));
+    }
+}
+
 static void pack(const struct head *h) {
     const struct dtr_attention *a = h->attention;
     const uint32_t rows = h->span->key_rows, size = a->head_size;
     const float *k = a->k + h->span->key_first * a->k_stride + h->column;
     const float *v = a->v + h->span->key_first * a->v_stride + h->column;
-    for (uint32_t j = 0; j < panels(rows) * PANEL; j++) {
-        float *key = h->keys + (size_t)(j / PANEL) * size * PANEL + j % PANEL;
-        for (uint32_t i = 0; i < size; i++)
-            key[(size_t)i * PANEL] = j < rows ? k[j * a->k_stride + i] : 0.0f;
-    }
-    for (uint32_t first = 0; first < size; first += PANEL) {
-        const uint32_t columns = size - first < PANEL ? size - first : PANEL;
-        float *value = h->values + (size_t)first * rows;
-        for (uint32_t j = 0; j < rows; j++, value += PANEL) {
-            memcpy(value, v + j * a->v_stride + first, columns * sizeof *value);
-            memset(value + columns, 0, (PANEL - columns) * sizeof *value);
-        }
-    }
+    for (uint32_t first = 0; first < rows; first += PANEL)
+        pack_keys(k + first * a->k_stride, a->k_stride, rows - first, size,
+                  h->keys + (size_t)first * size);
+    for (uint32_t first = 0; first < size; first += PANEL)
+        pack_values(v + first, a->v_stride, rows, size - first < PANEL ? size - first : PANEL,
+                    h->values + (size_t)first * rows);
 }
 
 /* Turns a row of products into e^(scale (product - largest)); returns their sum. */
@@ -96,21 +127,22 @@ static float soften(float *scores, uint32_t count, float scale) {
     const uint32_t whole = count / LANES * LANES, rest = count - whole;
     for (uint32_t j = 0; j < whole; j += LANES) {
         const lanes x = lanes_load(scores + j);
-        highest = lanes_select(x > highest, x, highest);
+        highest = lanes_larger(x, highest);
     }
     if (rest) {
         const lanes x = lanes_load_part(scores + whole, rest, scores[0]);
-        highest = lanes_select(x > highest, x, highest);
+        highest = lanes_larger(x, highest);
     }
     const float shift = lanes_max(highest);
     for (uint32_t j = 0; j < whole; j += LANES) {
-        const lanes e = lanes_exp((lanes_load(scores + j) - shift) * scale);
+        const lanes e = lanes_exp_below((lanes_load(scores + j) - shift) * scale);
         lanes_store(scores + j, e);
         sum += e;
     }
     float total = lanes_sum(sum);
     if (rest) {
-        const lanes e = lanes_exp((lanes_load_part(scores + whole, rest, shift) - shift) * scale);
+        const lanes e =
+            lanes_exp_below((lanes_load_part(scores + whole, rest, shift) - shift) * scale);
         lanes_store_part(scores + whole, rest, e);
         for (uint32_t j = whole; j < count; j++)
             total += scores[j];
@@ -152,8 +184,13 @@ static void mix(const struct head *h, const float *sum, float *context, uint32_t
             for (uint32_t r = 0; r < TILE && i + r < queries; r++) {
                 float *y = context + (i + r) * a->context_stride + first;
                 const float factor = 1.0f / sum[i + r];
-                for (uint32_t c = 0; c < columns; c++)
-                    y[c] = tile[r][c] * factor;
+                for (uint32_t c = 0; c < columns; c += LANES) {
+                    const lanes z = *(const lanes *)&tile[r][c] * factor;
+                    if (columns - c >= LANES)
+                        lanes_store(y + c, z);
+                    else
+                        lanes_store_part(y + c, columns - c, z);
+                }
             }
         }
     }

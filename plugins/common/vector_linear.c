@@ -16,7 +16,7 @@
 #endif
 #define WIDTH DTR_PANEL_WIDTH
 #define PANEL DTR_PANEL
-#define BLOCK 768u /* terms of a sum that are done at once */
+#define BLOCK 384u /* terms of a sum that are done at once */
 
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in) {
     return ((size_t)out / PANEL + (out % PANEL != 0)) * PANEL * in;
@@ -45,8 +45,10 @@ multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint3
          struct ahead ahead, const float *start, int from_y, float *y, size_t y_stride) {
     const float *row[TILE];
     lanes sum[TILE][WIDTH];
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < height; r++) {
         row[r] = x + r * x_stride;
+#pragma GCC unroll 3
         for (uint32_t i = 0; i < WIDTH; i++)
             sum[r][i] = lanes_set(0.0f);
     }
@@ -58,7 +60,9 @@ multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint3
             for (uint32_t i = 0; i < WIDTH; i++)
                 sum[r][i] += row[r][k] * *(const lanes *)(w + i * LANES);
     }
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < height; r++)
+#pragma GCC unroll 3
         for (uint32_t i = 0; i < WIDTH; i++) {
             float *at = y + r * y_stride + i * LANES;
             if (start)

@@ -46,7 +46,7 @@ float DTR_NAME(to_int8)(uint32_t count, const float *x, int8_t *y) {
     for (uint32_t i = 0; i < count; i += LANES) {
         const lanes z = magnitude(i < WHOLE(count) ? lanes_load(x + i)
                                                    : lanes_load_part(x + i, count - i, 0.0f));
-        far = lanes_select(z > far, z, far);
+        far = lanes_larger(z, far);
     }
     const float farthest = lanes_max(far);
     const float inverse = farthest > 0.0f ? 127.0f / farthest : 0.0f;
