@@ -22,6 +22,9 @@ AC_DEFUN([DTR_SANITIZERS], [
   # Plugins leave nothing undefined.
   DTR_DEFS="-Wl,-z,defs"
   AC_SUBST([DTR_DEFS])
+  # Seconds for one test.
+  DTR_TEST_LIMIT=120
+  AC_SUBST([DTR_TEST_LIMIT])
   DTR_SANITIZER([asan], [address])
   DTR_SANITIZER([ubsan], [undefined])
   DTR_SANITIZER([tsan], [thread])
@@ -33,5 +36,6 @@ AC_DEFUN([DTR_SANITIZER], [
     CFLAGS="$CFLAGS -fsanitize=$2 -fno-omit-frame-pointer -fno-sanitize-recover=all"
     LDFLAGS="$LDFLAGS -fsanitize=$2"
     # but for the sanitizer's runtime, which clang puts into the program alone.
-    DTR_DEFS=])
+    DTR_DEFS=
+    DTR_TEST_LIMIT=1200])
 ])
