@@ -134,7 +134,7 @@ int dtr_probe_kernels(struct dtr_device *device, const struct dtr_probe *probes,
 
 /* Both sides take turns: the prober sends a message whose length it has announced, the other
  * answers with an empty one. */
-enum { PINGS = 12 };
+enum { PINGS = 12, AGAIN = 2 };
 static const uint32_t probe_tag = 0xffffff00u;
 static const size_t bytes_least = 32 << 10, bytes_most = 8 << 20;
 static const double transfer_s = 0.03, link_patience_s = 20;
@@ -209,6 +209,12 @@ static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_lin
         if (took_s - round_s > transfer_s || bytes >= bytes_most)
             break;
         bytes *= 4;
+    }
+    /* Whatever else the machine does only adds to the time. */
+    for (int i = 0; i < AGAIN && !status; i++) {
+        double again_s;
+        status = turn(line, buffer, bytes, &again_s);
+        took_s = again_s < took_s ? again_s : took_s;
     }
     const uint64_t end = UINT64_MAX;
     if (!status)
