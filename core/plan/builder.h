@@ -200,6 +200,10 @@ void dtr_emit_wait(struct dtr_builder *b, int32_t collective);
 
 /* --- between groups ------------------------------------------------------------------------- */
 
+/* In how many tiles a device's `rows` travel: as many as the plan says, but none so small that its
+ * kernels would do little more than read their weights. */
+uint32_t dtr_builder_tiles(const struct dtr_builder *b, uint32_t rows);
+
 /* A tile of the group's result is ready in `from`: it sets out for where the next group wants it. */
 void dtr_builder_result(struct dtr_builder *b, const struct dtr_spread *from, uint32_t tile,
                         uint32_t tiles);

@@ -373,6 +373,14 @@ int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *p
 
 /* --- between groups --------------------------------------------------------------------------- */
 
+/* A matrix product of fewer rows than this is bound by memory on most devices. */
+enum { TILE_ROWS = 16 };
+
+uint32_t dtr_builder_tiles(const struct dtr_builder *b, uint32_t rows) {
+    const uint32_t most = rows / TILE_ROWS;
+    return most < 1 ? 1 : most < b->plan->tiles ? most : b->plan->tiles;
+}
+
 void dtr_builder_result(struct dtr_builder *b, const struct dtr_spread *from, uint32_t tile,
                         uint32_t tiles) {
     /* A device without a part in the last group has not yet seen off what it sent for it. */

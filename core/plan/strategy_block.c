@@ -61,7 +61,7 @@ static void shared_sub_block(struct dtr_builder *b, uint32_t layer, uint32_t div
  * soon as it is done. */
 static void decoupled_layer(struct dtr_builder *b, uint32_t layer, bool last) {
     const struct dtr_spread slices = dtr_hidden(b, DTR_LAYOUT_SLICES);
-    const uint32_t divisions = b->model->divisions, tiles = last ? b->plan->tiles : 1;
+    const uint32_t divisions = b->model->divisions, tiles = last ? dtr_builder_tiles(b, b->rows) : 1;
     b->layer = (uint16_t)layer;
     for (uint32_t d = 0; d < divisions; d++)
         if (alone(b, d))
@@ -205,7 +205,7 @@ void dtr_lower_bp_sequence(struct dtr_builder *b, uint32_t group) {
                              heads.end * block.head_size));
     dtr_emit_wait(b, dtr_emit_exchange(b, DTR_ALL_TO_ALL, &by_heads, &by_rows, 0, 1));
     const struct dtr_range mine = dtr_part_rows(b, b->device);
-    const uint32_t tiles = b->plan->tiles;
+    const uint32_t tiles = dtr_builder_tiles(b, b->rows / b->taking.members);
     for (uint32_t tile = 0; tile < tiles; tile++) {
         const struct dtr_range part = dtr_range_piece(mine, tile, tiles);
         if (!dtr_range_empty(part))

@@ -167,7 +167,7 @@ static void check_model(struct dtr_model_shape model) {
     for (uint32_t variant = 0; variant < 24; variant++) {
         struct situation situation = {
             .model = model,
-            .lengths = {variant % 5 ? 7 : 1, 3, 1},
+            .lengths = {variant % 5 ? 7 : variant % 2 ? 170 : 1, 3, variant % 7 ? 1 : 60},
             .sequences = variant % 2 ? 3 : 1,
             .hidden_input = variant % 3 == 0,
             .keep_layers = variant % 4 == 1,
