@@ -210,6 +210,7 @@ static int review_begin(struct review *review, const struct adaptive *self,
     if (!status) {
         review->search.keep_open = true;
         review->search.weigh = false; /* the weights are there */
+        review->search.limit = DTR_SEARCH_WORK / 4;
         status = dtr_contest_begin(&review->contest, &review->search, plan, error);
         if (!status)
             return DTR_OK;
@@ -235,13 +236,13 @@ static int keep_or_change(struct review *review, struct decision *decision, bool
         decided ? dtr_search_try(&review->search, decision->plan, &before, error) : DTR_OK;
     if (status)
         return status;
-    if (!decided || contest->trial.score < GAIN * before.score) {
-        dtr_draft_copy(decision->plan, contest->best);
-        decision->latency_s = contest->trial.latency_s;
-        dtr_contest_explain(contest, decision->reason, sizeof decision->reason);
-    } else {
-        decision->latency_s = before.latency_s;
+    if (decided && contest->trial.score >= GAIN * before.score) {
+        dtr_draft_copy(contest->best, decision->plan);
+        contest->trial = before;
     }
+    dtr_draft_copy(decision->plan, contest->best);
+    decision->latency_s = contest->trial.latency_s;
+    dtr_contest_explain(contest, decision->reason, sizeof decision->reason);
     return DTR_OK;
 }
 
@@ -257,6 +258,8 @@ static int decide(struct adaptive *self, const struct dtr_problem *problem,
     status = dtr_contest_strategies(&review.contest, plan, NULL, error);
     if (!status)
         status = dtr_contest_finish(&review.contest, error);
+    if (!status && !review.contest.trial.fits)
+        status = dtr_search_nothing(&review.search, error);
     if (!status)
         status = keep_or_change(&review, decision, decided, error);
     if (!status) {

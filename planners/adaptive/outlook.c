@@ -5,7 +5,13 @@
 #include <string.h>
 
 #define ALIKE 1.03 /* times the best: a strategy so good is worth being kept open */
+#define NOT_FAR 1.5
 #define SINGLE "single"
+
+/* Of the work of a search: for the measured network, with the others, and for the last choice. */
+#define WORK_MEASURED (DTR_SEARCH_WORK / 2)
+#define WORK_ALL (DTR_SEARCH_WORK * 3 / 5)
+#define WORK_CHOICE (DTR_SEARCH_WORK / 6)
 
 /* Where the outlook looks: bandwidths as multiples of what was measured, the measured one first. */
 static const double factors[] = {1.0, 8.0, 0.125, 0.02, 2.5, 0.4};
@@ -80,7 +86,7 @@ static int begin(struct outlook *outlook, const struct dtr_host *host,
         .useful = host->allocate(host, 1, problem->strategies),
         .merit =
             host->allocate(host, _Alignof(double), problem->strategies * sizeof *outlook->merit),
-        .limit = DTR_SEARCH_WORK / 2,
+        .limit = WORK_ALL,
     };
     if (!outlook->problem || !outlook->link || !outlook->lengths || !outlook->useful ||
         !outlook->merit) {
@@ -148,24 +154,37 @@ static void learn_merit(struct outlook *outlook, const struct dtr_contest *conte
     }
 }
 
-/* The best placement for one bandwidth. */
-static int find_candidate(struct outlook *outlook, const struct dtr_plan *plan,
+/* The best placement for the problem as it is looked at, within so much work. */
+static int find_candidate(struct outlook *outlook, uint64_t limit, const struct dtr_plan *plan,
                           struct dtr_error *error) {
     struct dtr_search search;
     struct dtr_contest contest;
-    int status =
-        open_contest(outlook, outlook->allowed, outlook->limit / 2, plan, &search, &contest, error);
+    int status = open_contest(outlook, outlook->allowed, limit, plan, &search, &contest, error);
     if (status)
         return status;
-    const bool first = outlook->candidates == 0;
     status = dtr_arrange(&contest, plan, error);
-    if (!status) {
+    if (!status && contest.trial.fits) {
         learn_merit(outlook, &contest);
         status = add_candidate(outlook, contest.best, error);
+    } else if (!status && !outlook->candidates) {
+        status = dtr_search_nothing(&search, error);
     }
-    if (status == DTR_E_CONFIG && !first)
-        status = DTR_OK; /* no work was left to find one */
     close_contest(outlook, &search, &contest);
+    return status;
+}
+
+/* For the measured bandwidth; and for others, as long as that leaves work for what follows. */
+static int find_candidates(struct outlook *outlook, const struct dtr_plan *plan,
+                           struct dtr_error *error) {
+    look_at(outlook, factors[0], 1);
+    int status = find_candidate(outlook, WORK_MEASURED, plan, error);
+    const uint64_t first = outlook->spent;
+    for (uint32_t f = 1; !status && f < EXTREMES && outlook->given->link; f++) {
+        if (outlook->spent + 2 * first > outlook->limit)
+            break;
+        look_at(outlook, factors[f], 1);
+        status = find_candidate(outlook, first, plan, error);
+    }
     return status;
 }
 
@@ -184,8 +203,6 @@ static int visit(struct outlook *outlook, const struct dtr_plan *placement, bool
     status = dtr_contest_strategies(&contest, placement, outlook->merit, error);
     if (!status)
         status = dtr_contest_finish(&contest, error);
-    if (status == DTR_E_CONFIG)
-        status = DTR_OK; /* nothing fits, or no work was left */
     for (uint32_t s = 0; !status && mark && s < placement->strategies; s++)
         if (contest.contender[s].trial.fits &&
             contest.contender[s].trial.score <= ALIKE * contest.trial.score)
@@ -226,6 +243,9 @@ static int find_useful(struct outlook *outlook, const struct dtr_plan *placement
             look_at(outlook, factors[f], shorter);
             status = visit(outlook, placement, true, &score, error);
         }
+    /* Where the work did not suffice to see, what is not far behind may win. */
+    for (uint32_t s = 0; s < placement->strategies && outlook->spent >= outlook->limit; s++)
+        outlook->useful[s] |= outlook->merit[s] <= NOT_FAR;
     return status;
 }
 
@@ -279,6 +299,8 @@ static int settle(struct outlook *outlook, const struct dtr_plan *placement, str
     status = dtr_contest_strategies(&contest, placement, outlook->merit, error);
     if (!status)
         status = dtr_contest_finish(&contest, error);
+    if (!status && !contest.trial.fits)
+        status = dtr_search_nothing(&search, error);
     if (!status)
         status = open_useful(outlook, &search, contest.best, error);
     if (!status) {
@@ -296,10 +318,7 @@ int dtr_outlook(const struct dtr_host *host, const struct dtr_problem *problem,
     int status = begin(&outlook, host, problem, allowed, error);
     if (status)
         return status;
-    for (uint32_t f = 0; !status && f < EXTREMES && (problem->link || !f); f++) {
-        look_at(&outlook, factors[f], 1);
-        status = find_candidate(&outlook, plan, error);
-    }
+    status = find_candidates(&outlook, plan, error);
     if (!status && outlook.candidates > 1)
         status = compare_candidates(&outlook, &best, error);
     if (!status)

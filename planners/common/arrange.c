@@ -8,6 +8,7 @@
 
 #define SAME 0.93   /* of the speed of another device: as good as equal */
 #define EXACT 8u    /* so many devices: every number of them is tried */
+#define FEW 16u     /* so many devices: each is left out or added */
 #define REPAIRS 4u  /* attempts to fit a placement into memory */
 #define MARGIN 0.97 /* of a budget, since shares are rounded */
 #define CLOSE 1.5   /* times the best: worth trying on yet more devices */
@@ -193,30 +194,41 @@ static double least_score(const struct arranger *a) {
     return least;
 }
 
+/* One strategy on so many devices, every sub-block on one of them, and shared where there are more
+ * devices than divisions. */
+static int try_strategy(struct arranger *a, uint32_t strategy, uint32_t count,
+                        struct dtr_error *error) {
+    struct dtr_contender *contender = &a->contest->contender[strategy];
+    struct dtr_trial trial, shared;
+    take_fastest(a, count);
+    int status = try_set(a, strategy, DTR_CONTEST_TILES, false, &trial, error);
+    if (status || !a->given->divisions || count <= a->given->divisions || a->room.by_hand ||
+        contender->unplaced)
+        return status;
+    take_fastest(a, count);
+    status = try_set(a, strategy, DTR_CONTEST_TILES, true, &shared, error);
+    contender->unplaced = count >= 2 * a->given->divisions &&
+                          fabs(trial.latency_s - shared.latency_s) <= 1e-9 * trial.latency_s;
+    return status;
+}
+
 static int try_count(struct arranger *a, uint32_t count, struct dtr_error *error) {
     const double least = least_score(a);
-    for (uint32_t s = 0; s < a->given->strategies; s++) {
-        struct dtr_trial trial;
-        if (!is_promising(a, s, count, least))
-            continue;
-        take_fastest(a, count);
-        int status = try_set(a, s, 1, false, &trial, error);
-        if (!status && a->given->divisions && count > a->given->divisions && !a->room.by_hand) {
-            take_fastest(a, count);
-            status = try_set(a, s, 1, true, &trial, error);
-        }
-        if (status)
-            return status;
-    }
-    return DTR_OK;
+    int status = DTR_OK;
+    for (uint32_t s = 0; !status && s < a->given->strategies; s++)
+        if (is_promising(a, s, count, least))
+            status = try_strategy(a, s, count, error);
+    return status;
 }
 
 /* Numbers that the divisions can be shared out to evenly are preferred. */
-static uint32_t next_count(const struct arranger *a, uint32_t count) {
+static uint32_t near_multiple(const struct arranger *a, uint32_t count) {
     const uint32_t divisions = a->given->divisions ? a->given->divisions : 1;
-    uint32_t next = count < EXACT ? count + 1 : count + count / 2;
-    if (count >= EXACT && next / divisions * divisions > count)
-        next = next / divisions * divisions;
+    return count > divisions ? count / divisions * divisions : count;
+}
+
+static uint32_t next_count(const struct arranger *a, uint32_t count) {
+    const uint32_t next = a->count <= EXACT ? count + 1 : near_multiple(a, 2 * count);
     return next < a->count ? next : count < a->count ? a->count : count + 1;
 }
 
@@ -260,6 +272,25 @@ static int try_neighbours(struct arranger *a, uint32_t strategy, struct dtr_erro
     return status;
 }
 
+static uint32_t count_taking(const struct dtr_plan *plan) {
+    uint32_t taking = 0;
+    for (uint32_t i = 0; i < plan->devices; i++)
+        taking += plan->share[i] > 0;
+    return taking;
+}
+
+/* The numbers of devices between those that were tried, for the best strategy. */
+static int try_between(struct arranger *a, uint32_t strategy, struct dtr_error *error) {
+    const uint32_t best = count_taking(a->contest->contender[strategy].plan);
+    int status = DTR_OK;
+    for (uint32_t quarters = 3; !status && quarters <= 7; quarters++) {
+        const uint32_t count = near_multiple(a, best * quarters / 4);
+        if (quarters != 4 && count != best && count && count <= a->count)
+            status = try_strategy(a, strategy, count, error);
+    }
+    return status;
+}
+
 /* Other sets of devices than the fastest, which avoids one behind a slow link; half of the work
  * that is left is kept for what comes after. */
 static int improve_set(struct arranger *a, struct dtr_error *error) {
@@ -273,10 +304,14 @@ static int improve_set(struct arranger *a, struct dtr_error *error) {
     if (isinf(contender->trial.score) || a->search->spent >= limit)
         return DTR_OK;
     a->search->limit -= (limit - a->search->spent) / 2;
-    do {
+    if (a->count > EXACT)
+        status = try_between(a, best, error);
+    while (!status && a->count <= FEW) {
         before = contender->trial;
         status = try_neighbours(a, best, error);
-    } while (!status && dtr_trial_better(&contender->trial, &before));
+        if (!dtr_trial_better(&contender->trial, &before))
+            break;
+    }
     a->search->limit = limit;
     return status;
 }

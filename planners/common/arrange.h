@@ -10,8 +10,9 @@
 
 /* Finds the best plan for the contest's problem; it is in contest->best.  `given` is the plan that
  * the core filled in.  Devices are taken in the order of their speed, as many of them as help, and
- * then left out or added one by one where that helps.  Exact about numbers of devices up to eight; beyond,
- * the numbers that are tried grow by half, and the limit on work decides how far. */
+ * then left out or added one by one where that helps.  Of up to eight devices every number
+ * is tried; of more, numbers that double, with some between them, as far as the limit on work
+ * goes.  When nothing fits, contest->trial.fits is false. */
 int dtr_arrange(struct dtr_contest *contest, const struct dtr_plan *given, struct dtr_error *error);
 
 /* Which strategies may be chosen: those usable, and of them those `names` lists when it lists any;

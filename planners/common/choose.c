@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TILES_MOST 16u
 #define FEW 3u           /* contenders that are worth more trials */
 #define HOPELESS 2.5     /* times the best: no number of tiles makes up for it */
 #define GROUP_GAIN 0.999 /* a group that runs by another strategy must be worth it */
@@ -79,7 +78,7 @@ int dtr_contest_strategies(struct dtr_contest *contest, const struct dtr_plan *p
         if (!contest->search->allowed[s])
             continue;
         dtr_draft_copy(contest->draft, plan);
-        contest->draft->tiles = 1;
+        contest->draft->tiles = DTR_CONTEST_TILES;
         dtr_draft_run(contest->search, contest->draft, s);
         if (dtr_search_affords(contest->search, contest->draft))
             status = dtr_contest_try(contest, s, &trial, error);
@@ -103,23 +102,37 @@ static void keep_best(struct dtr_contest *contest, const struct dtr_plan *plan,
     contest->trial = *trial;
 }
 
-/* Twice as many while that helps; where tiles make no difference, once. */
-static int try_tiles(struct dtr_contest *contest, uint32_t strategy, struct dtr_error *error) {
+/* The best plan of a strategy in so many tiles; *better_p when that is better. */
+static int try_tiles(struct dtr_contest *contest, uint32_t strategy, uint32_t tiles, bool *better_p,
+                     struct dtr_error *error) {
     const struct dtr_contender *contender = &contest->contender[strategy];
-    uint32_t worse = 0;
+    const struct dtr_trial before = contender->trial;
+    struct dtr_trial trial = before;
     int status = DTR_OK;
     dtr_draft_copy(contest->draft, contender->plan);
-    for (uint32_t tiles = 2; !status && tiles <= TILES_MOST && worse < 2; tiles *= 2) {
-        const struct dtr_trial before = contender->trial;
-        struct dtr_trial trial = before;
-        contest->draft->tiles = tiles;
-        if (!dtr_search_affords(contest->search, contest->draft))
-            break;
+    contest->draft->tiles = tiles;
+    if (dtr_search_affords(contest->search, contest->draft))
         status = dtr_contest_try(contest, strategy, &trial, error);
-        if (fabs(trial.latency_s - before.latency_s) <= 1e-9 * before.latency_s)
-            break;
-        worse += !dtr_trial_better(&trial, &before);
-    }
+    *better_p = dtr_trial_better(&trial, &before);
+    if (tiles == 1 && !*better_p && trial.latency_s <= before.latency_s * (1 + 1e-9))
+        contender->plan->tiles = 1; /* they make no difference */
+    return status;
+}
+
+/* Fewer tiles or more, while that helps. */
+static int choose_tiles(struct dtr_contest *contest, uint32_t strategy, struct dtr_error *error) {
+    static const uint32_t fewer[] = {2, 0},
+                          more[] = {2 * DTR_CONTEST_TILES, 4 * DTR_CONTEST_TILES, 0};
+    const struct dtr_plan *plan = contest->contender[strategy].plan;
+    bool better;
+    int status = try_tiles(contest, strategy, 1, &better, error);
+    if (status || (!better && plan->tiles == 1))
+        return status;
+    const uint32_t *next = better ? fewer : more;
+    for (better = true; !status && better && *next; next++)
+        status = try_tiles(contest, strategy, *next, &better, error);
+    if (!status && plan->tiles == DTR_CONTEST_TILES)
+        status = try_tiles(contest, strategy, 2, &better, error);
     return status;
 }
 
@@ -161,11 +174,11 @@ int dtr_contest_finish(struct dtr_contest *contest, struct dtr_error *error) {
         if (contest->contender[s].trial.score < least)
             least = contest->contender[s].trial.score;
     if (isinf(least))
-        return dtr_search_nothing(contest->search, error);
+        return DTR_OK;
     for (uint32_t s = 0; !status && s < strategies; s++)
         if (contest->contender[s].trial.score <= HOPELESS * least &&
             dtr_contest_rank(contest, s) < FEW)
-            status = try_tiles(contest, s, error);
+            status = choose_tiles(contest, s, error);
     for (uint32_t s = 0; s < strategies; s++)
         keep_best(contest, contest->contender[s].plan, &contest->contender[s].trial);
     return status || contest->best->groups < 2 ? status : try_groups(contest, error);

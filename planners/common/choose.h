@@ -8,11 +8,14 @@
 
 #include "common/search.h"
 
+#define DTR_CONTEST_TILES 4u /* in which strategies are first compared */
+
 /* The best plan that runs all groups by one strategy. */
 struct dtr_contender {
     struct dtr_plan *plan;
     struct dtr_trial trial;
     uint32_t worse; /* trials since it was found that were no better */
+    bool unplaced;  /* where the sub-blocks are makes no difference */
 };
 
 struct dtr_contest {
@@ -37,8 +40,8 @@ int dtr_contest_try(struct dtr_contest *contest, uint32_t strategy, struct dtr_t
 int dtr_contest_strategies(struct dtr_contest *contest, const struct dtr_plan *plan,
                            const double *merit, struct dtr_error *error);
 
-/* The best of the best few in as many tiles as suit them, then group by group.  DTR_E_CONFIG when
- * nothing fits. */
+/* The best of the best few in as many tiles as suit them, then group by group.  When nothing fits,
+ * contest->trial.fits is false. */
 int dtr_contest_finish(struct dtr_contest *contest, struct dtr_error *error);
 
 /* How many contenders are better than this one. */

@@ -9,8 +9,8 @@
 #include <detransformer/planner.h>
 #include <stdbool.h>
 
-/* Simulating one request costs about so many units; one is some two microseconds. */
-#define DTR_SEARCH_WORK UINT64_C(300000)
+/* What a search may cost, in units of about a microsecond. */
+#define DTR_SEARCH_WORK UINT64_C(450000)
 
 /* What a plan comes to.  A smaller score is better, whatever the objective. */
 struct dtr_trial {

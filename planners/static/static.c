@@ -51,6 +51,8 @@ static int search_plan(const struct decider *decider, const struct dtr_problem *
     if (status)
         goto out_search;
     status = dtr_arrange(&contest, plan, error);
+    if (!status && !contest.trial.fits)
+        status = dtr_search_nothing(&search, error);
     if (!status) {
         dtr_draft_copy(plan, contest.best);
         dtr_contest_explain(&contest, plan->reason, plan->reason_bytes);
