@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check/kernel.h"
+#include "check/planner.h"
 #include "check/transport.h"
 #include "cli/commands.h"
 #include "config/experiment.h"
@@ -24,6 +25,7 @@ static const struct {
 } suites[] = {
     {DTR_KERNEL, "reference", dtr_check_kernel, NULL},
     {DTR_TRANSPORT, NULL, dtr_check_transport, dtr_check_transport_faults},
+    {DTR_PLANNER, NULL, dtr_check_planner, NULL},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
@@ -150,6 +152,7 @@ const struct dtr_command dtr_command_check = {
     .options = options,
     .help = "A kernel's results are compared with double precision, in every type and shape that\n"
             "it supports; a transport moves messages between up to nine processes, some of which\n"
-            "die.  What a plugin wraps is set by `over`.  The output is TAP, a line a case.",
+            "die; a planner plans for one to 64 devices.  What a plugin wraps is set by `over`.  The\n"
+            "output is TAP, a line a case.",
     .run = run,
 };
