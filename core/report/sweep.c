@@ -137,6 +137,12 @@ size_t dtr_sweep_settings(struct dtr_sweep *sweep, size_t point, struct dtr_sett
     return count;
 }
 
+/* A value as people want to see it: of a path, the file's name. */
+static const char *shown_value(const struct dtr_sweep *sweep, size_t point, size_t axis) {
+    const char *value = axis_value(sweep, point, axis), *slash = strrchr(value, '/');
+    return slash ? slash + 1 : value;
+}
+
 /* The last word of a dotted key. */
 static const char *short_key(const char *key) {
     const char *dot = strrchr(key, '.');
@@ -148,7 +154,7 @@ const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point) {
     size_t used = (size_t)snprintf(sweep->name, TEXT, "%s", series ? series : "");
     for (size_t i = 0; i < sweep->axes_count && used < TEXT; i++)
         used += (size_t)snprintf(sweep->name + used, TEXT - used, "%s%s=%s", used ? " " : "",
-                                 short_key(sweep->axes[i]->key), axis_value(sweep, point, i));
+                                 short_key(sweep->axes[i]->key), shown_value(sweep, point, i));
     return sweep->name;
 }
 
@@ -342,12 +348,22 @@ static void print_figure(double value, int decimals, FILE *out) {
         fprintf(out, "%12s", "-");
 }
 
+/* Room for the key and every value, and two blanks. */
+static int axis_width(const struct dtr_sweep *sweep, size_t axis) {
+    size_t width = strlen(short_key(sweep->axes[axis]->key));
+    for (size_t i = 0; i < sweep->count; i++) {
+        const size_t length = strlen(shown_value(sweep, i, axis));
+        width = length > width ? length : width;
+    }
+    return (int)(width < 60 ? width : 60) + 2;
+}
+
 void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
     const bool named = sweep->series[0] != NULL;
     if (named)
         fprintf(out, "%-12s", "series");
     for (size_t i = 0; i < sweep->axes_count; i++)
-        fprintf(out, "%-14s", short_key(sweep->axes[i]->key));
+        fprintf(out, "%-*s", axis_width(sweep, i), short_key(sweep->axes[i]->key));
     fprintf(out, "%12s%12s%12s%12s%12s\n", "latency ms", "predicted", "speed-up", "sent kB",
             "weights MiB");
     for (size_t i = 0; i < sweep->count; i++) {
@@ -355,7 +371,7 @@ void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
         if (named)
             fprintf(out, "%-12s", series_of(sweep, i));
         for (size_t j = 0; j < sweep->axes_count; j++)
-            fprintf(out, "%-14s", axis_value(sweep, i, j));
+            fprintf(out, "%-*s", axis_width(sweep, j), shown_value(sweep, i, j));
         if (point->failure[0]) {
             fprintf(out, "  %s\n", point->failure);
             continue;
@@ -417,8 +433,8 @@ static void write_curve_name(const struct dtr_sweep *sweep, size_t point, size_t
         separator = " ";
     }
     for (size_t i = 0; i < sweep->axes_count; i++)
-        if (i != along) {
-            fprintf(out, "%s%s", separator, axis_value(sweep, point, i));
+        if (i != along && sweep->axes[i]->values.count > 1) {
+            fprintf(out, "%s%s", separator, shown_value(sweep, point, i));
             separator = " ";
         }
 }
