@@ -21,16 +21,16 @@ struct dtr_cli {
     const char *command;
     const char *plugin_path; /* --plugin-path, or NULL */
     struct dtr_log log;      /* --log */
-    int argc; /* the whole command line */
+    int argc;                /* the whole command line */
     char *const *argv;
 };
 
 /* One option of a sub-command, `--name` or `--name VALUE`. */
 struct dtr_option {
-    const char *name;    /* without the dashes */
-    const char *value;   /* what the value is called in the help; NULL: takes none */
-    const char *help;    /* one line */
-    bool repeated;       /* may be given several times */
+    const char *name;  /* without the dashes */
+    const char *value; /* what the value is called in the help; NULL: takes none */
+    const char *help;  /* one line */
+    bool repeated;     /* may be given several times */
 };
 
 /* The arguments of a sub-command, sorted out by dtr_cli_parse(). */
@@ -45,8 +45,8 @@ struct dtr_arguments {
 
 struct dtr_command {
     const char *name;
-    const char *summary;              /* one line */
-    const char *operands;             /* "EXP.ini", as the usage shows it */
+    const char *summary;  /* one line */
+    const char *operands; /* "EXP.ini", as the usage shows it */
     size_t operands_min, operands_max;
     const struct dtr_option *options; /* ends at a NULL name; may be NULL */
     const char *help;                 /* more about it; may be NULL */

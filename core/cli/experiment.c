@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 int dtr_cli_settings(const struct dtr_command *command, const struct dtr_arguments *arguments,
                      struct dtr_settings *settings, struct dtr_error *error) {
     const char *text = dtr_argument(command, arguments, "text");
     *settings = (struct dtr_settings){
         .list = calloc(arguments->all_count + DTR_SETTINGS_MORE, sizeof *settings->list)};
-    if (!settings->list ||
-        (text && asprintf(&settings->text, "input.text=%s", text) < 0)) {
+    if (!settings->list || (text && asprintf(&settings->text, "input.text=%s", text) < 0)) {
         dtr_cli_settings_free(settings);
         return dtr_fail_memory(error);
     }
@@ -54,8 +52,8 @@ int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
         status = dtr_experiment_load(file, settings->list, settings->count, opened->plugins,
                                      &cli->log, &opened->experiment, error);
     if (!status)
-        status = dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input,
-                                error);
+        status =
+            dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input, error);
     if (!status)
         dtr_input_largest(opened->input, &opened->options.sequences_max,
                           &opened->options.length_max);
@@ -74,8 +72,7 @@ static int check_requests(struct dtr_input *input, struct dtr_error *error) {
     return DTR_OK;
 }
 
-int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened,
-                  struct dtr_error *error) {
+int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
     const struct dtr_experiment *experiment = opened->experiment;
     const struct dtr_model_source source = dtr_experiment_model(experiment);
     int status = dtr_model_open(&source, &opened->model, error);
@@ -91,9 +88,8 @@ int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened,
 }
 
 int dtr_cli_plan(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
-    const int status =
-        dtr_planning_create(opened->experiment, &opened->options, opened->model, opened->profile,
-                            &cli->log, &opened->planning, error);
+    const int status = dtr_planning_create(opened->experiment, &opened->options, opened->model,
+                                           opened->profile, &cli->log, &opened->planning, error);
     return status ? status : dtr_planning_plan(opened->planning, &opened->plan, error);
 }
 

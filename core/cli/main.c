@@ -12,15 +12,9 @@
 #include "cli/commands.h"
 
 static const struct dtr_command *const commands[] = {
-    &dtr_command_check,
-    &dtr_command_run,
-    &dtr_command_plan,
-    &dtr_command_profile,
-    &dtr_command_sweep,
-    &dtr_command_inspect,
-    &dtr_command_plugins,
-    &dtr_command_tokenize,
-    &dtr_command_worker,
+    &dtr_command_check,   &dtr_command_run,      &dtr_command_plan,
+    &dtr_command_profile, &dtr_command_sweep,    &dtr_command_inspect,
+    &dtr_command_plugins, &dtr_command_tokenize, &dtr_command_worker,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -33,7 +27,8 @@ static const struct dtr_option common_options[] = {
     {NULL, NULL, NULL, false},
 };
 
-/* --- help -------------------------------------------------------------------------------------- */
+/* --- help --------------------------------------------------------------------------------------
+ */
 
 static void print_options(const struct dtr_option *options) {
     for (size_t i = 0; options && options[i].name; i++) {
@@ -66,7 +61,8 @@ static void print_command(const struct dtr_command *command) {
         printf("\n%s\n", command->help);
 }
 
-/* --- arguments --------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------
+ */
 
 static int usage_error(const char *what, const char *word, const char *more) {
     fprintf(stderr, "detransformer: %s '%s'%s\n", what, word, more);
@@ -122,8 +118,8 @@ static int take_common(struct dtr_cli *cli, const char *name, const char *value)
     return DTR_EXIT_DONE;
 }
 
-static int take_option(const struct dtr_command *command, char **argv, int *at,
-                       struct dtr_cli *cli, struct sorted *sorted) {
+static int take_option(const struct dtr_command *command, char **argv, int *at, struct dtr_cli *cli,
+                       struct sorted *sorted) {
     const char *name = argv[*at] + 2, *equals = strchr(name, '=');
     const size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct match match = find_option(command, name, length);

@@ -52,22 +52,20 @@ static int write_last(const struct job *job, const struct dtr_response *response
     const struct dtr_measure *wanted = job->wanted;
     int status = wanted->kept ? keep(job, response, error) : DTR_OK;
     if (!status && wanted->dump)
-        status =
-            dtr_report_dump(wanted->dump, dtr_session_model(job->session), response, error);
+        status = dtr_report_dump(wanted->dump, dtr_session_model(job->session), response, error);
     if (!status && wanted->trace)
         status = dtr_report_trace(wanted->trace, job->session, job->experiment->devices, error);
     return status;
 }
 
-uint64_t dtr_cli_requests(const struct dtr_experiment *experiment,
-                          const struct dtr_input *input) {
+uint64_t dtr_cli_requests(const struct dtr_experiment *experiment, const struct dtr_input *input) {
     return experiment->requests ? experiment->requests : dtr_input_pass(input);
 }
 
 static int run_requests(struct job *job, struct dtr_error *error) {
     const struct dtr_experiment *experiment = job->experiment;
-    const uint64_t requests = job->wanted->requests ? job->wanted->requests
-                                                    : dtr_cli_requests(experiment, job->input);
+    const uint64_t requests =
+        job->wanted->requests ? job->wanted->requests : dtr_cli_requests(experiment, job->input);
     const uint64_t total = experiment->warmup + requests;
     for (uint64_t i = 0; i < total; i++) {
         const bool warm = i >= experiment->warmup;
@@ -89,8 +87,7 @@ static int run_requests(struct job *job, struct dtr_error *error) {
 }
 
 int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
-                    const struct dtr_measure *wanted, cJSON **report_p,
-                    struct dtr_error *error) {
+                    const struct dtr_measure *wanted, cJSON **report_p, struct dtr_error *error) {
     struct job job = {
         .experiment = opened->experiment,
         .wanted = wanted,

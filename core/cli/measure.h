@@ -19,8 +19,8 @@ struct dtr_kept {
 
 /* What is wanted besides the report. */
 struct dtr_measure {
-    const char *dump, *trace; /* files, or NULL */
-    bool outcomes;            /* print what came of every request, and the table */
+    const char *dump, *trace;      /* files, or NULL */
+    bool outcomes;                 /* print what came of every request, and the table */
     struct dtr_progress *progress; /* may be NULL */
     struct dtr_kept *kept;         /* filled in, or NULL */
     uint64_t first;                /* the number of the first request, and of those that warm up */
@@ -28,14 +28,12 @@ struct dtr_measure {
 };
 
 /* How many requests the experiment measures. */
-uint64_t dtr_cli_requests(const struct dtr_experiment *experiment,
-                          const struct dtr_input *input);
+uint64_t dtr_cli_requests(const struct dtr_experiment *experiment, const struct dtr_input *input);
 
 /* Starts the devices, runs the requests, ends the devices.  `opened` was checked.  The caller
  * deletes the report. */
 int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
-                    const struct dtr_measure *wanted, cJSON **report_p,
-                    struct dtr_error *error);
+                    const struct dtr_measure *wanted, cJSON **report_p, struct dtr_error *error);
 
 /* Starts the devices, measures their kernels and links, ends them; opened->profile is what was
  * found.  `progress` may be NULL. */

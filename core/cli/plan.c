@@ -58,8 +58,8 @@ static cJSON *account_json(const struct dtr_account *account) {
 }
 
 /* predicted_s: 0 where it is not known. */
-static void print_account(const char *name, double predicted_s,
-                          const struct dtr_account *account, bool chosen) {
+static void print_account(const char *name, double predicted_s, const struct dtr_account *account,
+                          bool chosen) {
     char predicted[32] = "-";
     if (predicted_s > 0)
         snprintf(predicted, sizeof predicted, "%.2f", predicted_s * 1e3);
@@ -74,8 +74,7 @@ static void take_most(struct dtr_account *most, const struct dtr_account *one) {
     most->flops = one->flops > most->flops ? one->flops : most->flops;
     most->weight_bytes =
         one->weight_bytes > most->weight_bytes ? one->weight_bytes : most->weight_bytes;
-    most->arena_bytes =
-        one->arena_bytes > most->arena_bytes ? one->arena_bytes : most->arena_bytes;
+    most->arena_bytes = one->arena_bytes > most->arena_bytes ? one->arena_bytes : most->arena_bytes;
 }
 
 static int candidate(struct job *job, const struct dtr_plan *plan, const char *name, bool chosen,

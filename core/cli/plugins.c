@@ -44,7 +44,10 @@ static void print_param(const struct dtr_param *row) {
     if (row->range)
         printf(", %s", row->range);
     printf("), %s%s\n      %s\n", row->fallback ? "default: " : "required",
-           !row->fallback ? "" : row->fallback[0] ? row->fallback : "none", row->help);
+           !row->fallback     ? ""
+           : row->fallback[0] ? row->fallback
+                              : "none",
+           row->help);
 }
 
 static int show_plugin(struct dtr_plugins *plugins, const char *name, struct dtr_error *error) {
@@ -53,9 +56,9 @@ static int show_plugin(struct dtr_plugins *plugins, const char *name, struct dtr
         return dtr_cli_fail(error);
     struct dtr_error cause = {0};
     int score;
-    printf("%s plugin %s %s\n%s\n\nfile       %s\nplugin ABI %u.%u\n",
-           dtr_kind_name(plugin->kind), plugin->name, plugin->version, plugin->summary,
-           dtr_plugins_file(plugins, plugin), plugin->abi_major, plugin->abi_minor);
+    printf("%s plugin %s %s\n%s\n\nfile       %s\nplugin ABI %u.%u\n", dtr_kind_name(plugin->kind),
+           plugin->name, plugin->version, plugin->summary, dtr_plugins_file(plugins, plugin),
+           plugin->abi_major, plugin->abi_minor);
     if (dtr_plugins_probe(plugins, plugin, &score, &cause))
         printf("score      none: %s\n", cause.text);
     else

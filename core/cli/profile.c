@@ -31,8 +31,9 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
     const char *file = dtr_argument(&dtr_command_profile, arguments, "output");
     dtr_progress_begin(&progress);
     int status = file ? DTR_OK
-                      : dtr_fail(&error, DTR_E_CONFIG, "profile needs a file for the result: "
-                                                       "detransformer profile EXP.ini -o FILE");
+                      : dtr_fail(&error, DTR_E_CONFIG,
+                                 "profile needs a file for the result: "
+                                 "detransformer profile EXP.ini -o FILE");
     if (!status)
         status = dtr_cli_open(&dtr_command_profile, cli, arguments, &opened, &error);
     if (!status)

@@ -27,7 +27,8 @@ static const char *option(const struct dtr_arguments *arguments, const char *nam
     return dtr_argument(&dtr_command_run, arguments, name);
 }
 
-/* --- what narrow types cost -------------------------------------------------------------------- */
+/* --- what narrow types cost --------------------------------------------------------------------
+ */
 
 /* True when something is kept, multiplied or sent in less than 32 bits. */
 static bool narrow(const struct dtr_experiment *experiment) {
@@ -86,8 +87,8 @@ static int add_error(const struct dtr_kept *kept, const struct dtr_kept *exact, 
 }
 
 static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
-                         const struct dtr_opened *opened, const struct dtr_kept *kept,
-                         cJSON *json, bool print, struct dtr_error *error) {
+                         const struct dtr_opened *opened, const struct dtr_kept *kept, cJSON *json,
+                         bool print, struct dtr_error *error) {
     struct dtr_kept exact = {0};
     const uint64_t number = dtr_cli_requests(opened->experiment, opened->input) - 1;
     int status = run_exact(cli, arguments, number, &exact, error);
@@ -97,7 +98,8 @@ static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *
     return status;
 }
 
-/* --- the command ------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------
+ */
 
 /* Then nothing else goes to standard output. */
 static bool is_json_output(const struct dtr_arguments *arguments) {

@@ -32,8 +32,7 @@ static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_e
     struct dtr_settings *settings = &job->settings;
     settings->count =
         job->given + dtr_sweep_settings(job->sweep, point, settings->list + job->given);
-    int status =
-        dtr_cli_open_with(job->cli, job->arguments->operands[0], settings, &opened, error);
+    int status = dtr_cli_open_with(job->cli, job->arguments->operands[0], settings, &opened, error);
     if (!status)
         status = dtr_cli_check(job->cli, &opened, error);
     if (!status)

@@ -31,8 +31,8 @@ static uint32_t dtype_of(const struct dtr_experiment_store *store, uint32_t devi
     return (uint32_t)kernel->dtype;
 }
 
-/* `plugin = auto`, decided once; the kernel for each type.  The transport that launches moves the messages too; otherwise
- * those that can launch take no part. */
+/* `plugin = auto`, decided once; the kernel for each type.  The transport that launches moves the
+ * messages too; otherwise those that can launch take no part. */
 static int choose(struct dtr_experiment_store *store, enum dtr_kind kind, uint32_t device,
                   const struct dtr_plugin **plugin_p, struct dtr_error *error) {
     const struct dtr_plugin **chosen = kind == DTR_KERNEL
@@ -46,8 +46,7 @@ static int choose(struct dtr_experiment_store *store, enum dtr_kind kind, uint32
         status = dtr_plugins_choose(store->plugins, kind, is_remote(store) ? DTR_CAP_REMOTE : 0,
                                     DTR_CAP_WRAPS | DTR_CAP_LAUNCH, chosen, error);
     else if (!*chosen && kind == DTR_KERNEL)
-        status =
-            dtr_plugins_best_kernel(store->plugins, dtype_of(store, device), chosen, error);
+        status = dtr_plugins_best_kernel(store->plugins, dtype_of(store, device), chosen, error);
     else if (!*chosen)
         status = dtr_plugins_best(store->plugins, kind, chosen, error);
     *plugin_p = *chosen;
@@ -148,9 +147,8 @@ static bool is_in(const struct dtr_chain *chain, const struct dtr_plugin *plugin
 /* Whoever was chosen can run here. */
 static bool is_automatic(const struct dtr_experiment_store *store, const struct dtr_plugin *plugin,
                          uint32_t device) {
-    return plugin->kind == DTR_KERNEL
-               ? plugin == store->automatic_kernel[dtype_of(store, device)]
-               : plugin == store->automatic[plugin->kind];
+    return plugin->kind == DTR_KERNEL ? plugin == store->automatic_kernel[dtype_of(store, device)]
+                                      : plugin == store->automatic[plugin->kind];
 }
 
 /* Puts the plugin below what is there. */

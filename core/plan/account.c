@@ -31,12 +31,11 @@ uint64_t dtr_account_flops(const struct dtr_schedule *schedule, const struct dtr
     return 4 * pairs * dtr_range_count(step->out.columns);
 }
 
-uint64_t dtr_account_weight(const struct dtr_model_shape *model,
-                            const struct dtr_weight_key *key) {
+uint64_t dtr_account_weight(const struct dtr_model_shape *model, const struct dtr_weight_key *key) {
     const bool original = key->division < 0;
     const uint64_t width = original ? model->hidden : model->hidden / model->divisions;
-    const uint64_t head_size = original ? model->hidden / model->heads
-                                        : model->sub_attention / model->sub_heads;
+    const uint64_t head_size =
+        original ? model->hidden / model->heads : model->sub_attention / model->sub_heads;
     const uint64_t part = dtr_range_count(key->part);
     const uint64_t bias = key->part.begin == 0 ? width : 0;
     switch ((enum dtr_weight_kind)key->kind) {
@@ -60,8 +59,8 @@ uint64_t dtr_account_weight(const struct dtr_model_shape *model,
     }
 }
 
-void dtr_account_schedule(const struct dtr_schedule *schedule,
-                          const struct dtr_model_shape *model, struct dtr_account *account) {
+void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_model_shape *model,
+                          struct dtr_account *account) {
     *account = (struct dtr_account){.arena_bytes = schedule->arena_floats * sizeof(float)};
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
         uint64_t sent, received;
@@ -72,6 +71,5 @@ void dtr_account_schedule(const struct dtr_schedule *schedule,
     for (uint32_t i = 0; i < schedule->steps_count; i++)
         account->flops += dtr_account_flops(schedule, &schedule->steps[i]);
     for (uint32_t i = 0; i < schedule->weights_count; i++)
-        account->weight_bytes +=
-            sizeof(float) * dtr_account_weight(model, &schedule->weights[i]);
+        account->weight_bytes += sizeof(float) * dtr_account_weight(model, &schedule->weights[i]);
 }

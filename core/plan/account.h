@@ -11,13 +11,13 @@
 
 struct dtr_account {
     uint64_t bytes_sent, bytes_received; /* payload, as the wire types have it */
-    uint64_t flops;        /* of linear layers (2 m n k) and attention (4 m s h) */
-    uint64_t weight_bytes; /* f32, of the weights that the steps use */
-    uint64_t arena_bytes;  /* activations */
+    uint64_t flops;                      /* of linear layers (2 m n k) and attention (4 m s h) */
+    uint64_t weight_bytes;               /* f32, of the weights that the steps use */
+    uint64_t arena_bytes;                /* activations */
 };
 
-void dtr_account_schedule(const struct dtr_schedule *schedule,
-                          const struct dtr_model_shape *model, struct dtr_account *account);
+void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_model_shape *model,
+                          struct dtr_account *account);
 
 /* The payload of one collective on this device. */
 void dtr_account_collective(const struct dtr_schedule *schedule,
@@ -28,7 +28,6 @@ void dtr_account_collective(const struct dtr_schedule *schedule,
 uint64_t dtr_account_flops(const struct dtr_schedule *schedule, const struct dtr_step *step);
 
 /* How many numbers a weight of the model's layers holds, bias included; 0 for those of heads. */
-uint64_t dtr_account_weight(const struct dtr_model_shape *model,
-                            const struct dtr_weight_key *key);
+uint64_t dtr_account_weight(const struct dtr_model_shape *model, const struct dtr_weight_key *key);
 
 #endif

@@ -27,8 +27,7 @@ static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_te
         if (entry->weight == team->weight && entry->total == total && entry->unit == unit)
             return entry->ranges;
     }
-    struct dtr_split_entry *larger =
-        realloc(b->splits, (b->splits_count + 1) * sizeof *b->splits);
+    struct dtr_split_entry *larger = realloc(b->splits, (b->splits_count + 1) * sizeof *b->splits);
     struct dtr_range *ranges = calloc(b->devices, sizeof *ranges);
     if (larger)
         b->splits = larger;
@@ -105,8 +104,8 @@ struct dtr_block dtr_sub_block(const struct dtr_builder *b, uint32_t layer, uint
 }
 
 /* Adds the bounds of a team's parts to the marks. */
-static void mark(struct dtr_builder *b, uint8_t *marks, const struct dtr_team *team,
-                 uint32_t total, uint32_t unit) {
+static void mark(struct dtr_builder *b, uint8_t *marks, const struct dtr_team *team, uint32_t total,
+                 uint32_t unit) {
     for (uint32_t i = 0; i < b->devices; i++)
         marks[dtr_part(b, team, total, unit, i).end] = 1;
 }

@@ -26,8 +26,8 @@ enum dtr_layout {
 
 struct dtr_spread {
     enum dtr_layout layout;
-    uint32_t columns;  /* of the whole matrix */
-    const char *name;  /* of the buffers */
+    uint32_t columns; /* of the whole matrix */
+    const char *name; /* of the buffers */
 };
 
 /* Devices that share work: its parts go by weight (which may be 0), its sums to every member. */
@@ -67,14 +67,14 @@ struct dtr_builder {
     uint16_t layer;  /* the layer that steps belong to */
     int16_t division;
 
-    struct dtr_team taking;    /* all devices that take part, weighted by share */
-    struct dtr_team *sharing;  /* [divisions] the devices that hold each division */
-    uint8_t *takes;            /* [devices] holds weights of its own under some strategy */
-    double *weights;           /* memory of the teams */
+    struct dtr_team taking;   /* all devices that take part, weighted by share */
+    struct dtr_team *sharing; /* [divisions] the devices that hold each division */
+    uint8_t *takes;           /* [devices] holds weights of its own under some strategy */
+    double *weights;          /* memory of the teams */
     struct dtr_cuts original[3], *sub_block; /* query, projection, columns; sub_block [D][3] */
     bool query_apart;
 
-    struct dtr_spread next;    /* where the group that is being lowered must leave its result */
+    struct dtr_spread next; /* where the group that is being lowered must leave its result */
     uint32_t next_tag;
     uint8_t wire; /* of the collectives to come */
     /* The result of the last group, on its way: the collective of each tile, or -1. */
@@ -180,8 +180,8 @@ struct dtr_view dtr_emit_selected(struct dtr_builder *b, struct dtr_view x);
 /* Begins to move tile `tile` of `tiles` of all rows from one spread to another; what needs no
  * message is copied at once.  Returns the collective, or -1 where this device has no part. */
 int32_t dtr_emit_exchange(struct dtr_builder *b, enum dtr_collective_kind kind,
-                          const struct dtr_spread *from, const struct dtr_spread *to,
-                          uint32_t tile, uint32_t tiles);
+                          const struct dtr_spread *from, const struct dtr_spread *to, uint32_t tile,
+                          uint32_t tiles);
 
 /* The kind of collective that an exchange amounts to. */
 enum dtr_collective_kind dtr_exchange_kind(enum dtr_layout from, enum dtr_layout to);
@@ -193,8 +193,8 @@ int32_t dtr_emit_all_reduce(struct dtr_builder *b, const struct dtr_team *team,
 
 /* Sums a partial matrix over all devices with a part, each taking the rectangle that `to` gives
  * it. */
-int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *part, struct dtr_view partial,
-                                const struct dtr_spread *to);
+int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *part,
+                                struct dtr_view partial, const struct dtr_spread *to);
 
 void dtr_emit_wait(struct dtr_builder *b, int32_t collective);
 
@@ -204,7 +204,8 @@ void dtr_emit_wait(struct dtr_builder *b, int32_t collective);
  * kernels would do little more than read their weights. */
 uint32_t dtr_builder_tiles(const struct dtr_builder *b, uint32_t rows);
 
-/* A tile of the group's result is ready in `from`: it sets out for where the next group wants it. */
+/* A tile of the group's result is ready in `from`: it sets out for where the next group wants it.
+ */
 void dtr_builder_result(struct dtr_builder *b, const struct dtr_spread *from, uint32_t tile,
                         uint32_t tiles);
 
@@ -220,8 +221,7 @@ struct dtr_view dtr_emit_inputs(struct dtr_builder *b, const struct dtr_block *b
                                 struct dtr_range heads, struct dtr_view x);
 
 /* A layer's output is complete in `spread` (before it goes anywhere). */
-void dtr_builder_layer_done(struct dtr_builder *b, uint32_t layer,
-                            const struct dtr_spread *spread);
+void dtr_builder_layer_done(struct dtr_builder *b, uint32_t layer, const struct dtr_spread *spread);
 
 /* The hidden state in the layout that strategies start from and end in. */
 struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout);

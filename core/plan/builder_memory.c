@@ -26,8 +26,7 @@ static void *grow(struct dtr_builder *b, void *array, uint32_t *count, size_t si
 struct dtr_buffer *dtr_new_buffer(struct dtr_builder *b, int32_t *index_p) {
     struct dtr_schedule *s = b->schedule;
     void *array = s->buffers;
-    struct dtr_buffer *buffer =
-        grow(b, s->buffers, &s->buffers_count, sizeof *s->buffers, &array);
+    struct dtr_buffer *buffer = grow(b, s->buffers, &s->buffers_count, sizeof *s->buffers, &array);
     s->buffers = array;
     *index_p = (int32_t)s->buffers_count - 1;
     return buffer;
@@ -54,8 +53,7 @@ struct dtr_step *dtr_new_step(struct dtr_builder *b, enum dtr_step_kind kind) {
 struct dtr_weight_key *dtr_new_weight(struct dtr_builder *b, int32_t *index_p) {
     struct dtr_schedule *s = b->schedule;
     void *array = s->weights;
-    struct dtr_weight_key *key =
-        grow(b, s->weights, &s->weights_count, sizeof *s->weights, &array);
+    struct dtr_weight_key *key = grow(b, s->weights, &s->weights_count, sizeof *s->weights, &array);
     s->weights = array;
     *index_p = (int32_t)s->weights_count - 1;
     return key;

@@ -212,7 +212,8 @@ bool dtr_selects(const struct dtr_builder *b, const struct dtr_block *block) {
     return b->lowering->select && block->layer + 1u == b->model->layers;
 }
 
-/* Queries, keys and values of a part of p heads take 3 p head_size columns from here on: q, k, v. */
+/* Queries, keys and values of a part of p heads take 3 p head_size columns from here on: q, k, v.
+ */
 static struct dtr_view qkv_part(struct dtr_builder *b, const struct dtr_block *block,
                                 struct dtr_range heads, struct dtr_range part,
                                 struct dtr_range rows) {
@@ -272,8 +273,8 @@ void dtr_emit_query_key_value(struct dtr_builder *b, const struct dtr_block *blo
 }
 
 /* One span for each sequence that has queries among `rows`. */
-static void list_spans(struct dtr_builder *b, const struct dtr_block *block,
-                       struct dtr_range rows, uint32_t *first_p, uint32_t *count_p) {
+static void list_spans(struct dtr_builder *b, const struct dtr_block *block, struct dtr_range rows,
+                       uint32_t *first_p, uint32_t *count_p) {
     const uint32_t first = b->schedule->spans_count;
     const uint32_t *select = dtr_selects(b, block) ? b->lowering->select : NULL;
     uint32_t begin = 0, row = rows.begin;
@@ -324,9 +325,8 @@ void dtr_emit_attention(struct dtr_builder *b, const struct dtr_block *block,
 
 struct dtr_view dtr_emit_selected(struct dtr_builder *b, struct dtr_view x) {
     const struct dtr_lowering *lowering = b->lowering;
-    const struct dtr_view out =
-        dtr_buffer_view(b, "selected", (struct dtr_range){0, lowering->selected},
-                        dtr_range_count(x.columns));
+    const struct dtr_view out = dtr_buffer_view(
+        b, "selected", (struct dtr_range){0, lowering->selected}, dtr_range_count(x.columns));
     dtr_emit_select(b, x, lowering->select, lowering->selected, out);
     return out;
 }
@@ -348,8 +348,7 @@ void dtr_emit_projection(struct dtr_builder *b, const struct dtr_block *block,
 }
 
 static void feed_forward_rows(struct dtr_builder *b, const struct dtr_block *block,
-                              struct dtr_range columns, struct dtr_view in,
-                              struct dtr_view out) {
+                              struct dtr_range columns, struct dtr_view in, struct dtr_view out) {
     const struct dtr_range rows = {0, dtr_range_count(in.rows)};
     uint32_t index = 0;
     struct dtr_range part;
@@ -369,8 +368,7 @@ void dtr_emit_feed_forward(struct dtr_builder *b, const struct dtr_block *block,
     const uint32_t rows = dtr_range_count(in.rows);
     const uint32_t pieces = (rows + FEED_FORWARD_ROWS - 1) / FEED_FORWARD_ROWS;
     for (uint32_t i = 0; i < pieces; i++)
-        feed_forward_rows(b, block, columns,
-                          dtr_view_rows(in, dtr_range_piece(in.rows, i, pieces)),
+        feed_forward_rows(b, block, columns, dtr_view_rows(in, dtr_range_piece(in.rows, i, pieces)),
                           dtr_view_rows(out, dtr_range_piece(out.rows, i, pieces)));
 }
 
@@ -385,6 +383,6 @@ void dtr_emit_rest(struct dtr_builder *b, const struct dtr_block *block, struct 
     dtr_emit_add_norm(b, dtr_norm_key(block, DTR_WEIGHT_ATTENTION_NORM, 0, block->width), sum,
                       residual, middle);
     dtr_emit_feed_forward(b, block, columns, middle, sum);
-    dtr_emit_add_norm(b, dtr_norm_key(block, DTR_WEIGHT_OUTPUT_NORM, 0, block->width), sum,
-                      middle, out);
+    dtr_emit_add_norm(b, dtr_norm_key(block, DTR_WEIGHT_OUTPUT_NORM, 0, block->width), sum, middle,
+                      out);
 }

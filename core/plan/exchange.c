@@ -30,8 +30,8 @@ static bool piece_contains(struct piece outer, struct piece inner) {
 
 /* --- who has what ----------------------------------------------------------------------------- */
 
-static struct dtr_range slice_columns(const struct dtr_builder *b,
-                                      const struct dtr_spread *spread, uint32_t division) {
+static struct dtr_range slice_columns(const struct dtr_builder *b, const struct dtr_spread *spread,
+                                      uint32_t division) {
     const uint32_t width = spread->columns / b->model->divisions;
     return (struct dtr_range){division * width, (division + 1) * width};
 }
@@ -62,8 +62,8 @@ static bool held_piece(struct dtr_builder *b, const struct dtr_spread *spread, u
     } else {
         const struct dtr_block block = dtr_original_block(b, b->layer);
         const struct dtr_range heads = dtr_part_heads(b, &b->taking, &block, device);
-        piece->columns = (struct dtr_range){heads.begin * block.head_size,
-                                            heads.end * block.head_size};
+        piece->columns =
+            (struct dtr_range){heads.begin * block.head_size, heads.end * block.head_size};
     }
     return !piece_empty(*piece);
 }
@@ -79,8 +79,7 @@ static struct piece source_piece(struct dtr_builder *b, const struct dtr_spread 
         const bool holds =
             spread->layout == DTR_LAYOUT_WHOLE
                 ? dtr_takes(b, i)
-                : dtr_plan_holds(b->plan,
-                                 piece.columns.begin / dtr_range_count(piece.columns), i);
+                : dtr_plan_holds(b->plan, piece.columns.begin / dtr_range_count(piece.columns), i);
         holders += holds;
         before += holds && i < device;
     }
@@ -129,7 +128,8 @@ struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout
     return (struct dtr_spread){.layout = layout, .columns = b->model->hidden, .name = "x"};
 }
 
-/* --- collectives under construction ------------------------------------------------------------ */
+/* --- collectives under construction ------------------------------------------------------------
+ */
 
 /* Collects the messages of one collective; the collective itself is only made with the first. */
 struct assembly {
@@ -229,8 +229,8 @@ static void exchange_pair(struct assembly *a, const struct dtr_spread *from,
             const struct piece moved = piece_intersect(have, want);
             if (piece_empty(moved) || holds(b, from, target, moved))
                 continue;
-            assembly_add(a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE,
-                         sends ? target : source, piece_view(b, sends ? from : to, moved));
+            assembly_add(a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE, sends ? target : source,
+                         piece_view(b, sends ? from : to, moved));
         }
     }
 }
@@ -253,8 +253,8 @@ static void copy_held(struct dtr_builder *b, const struct dtr_spread *from,
 }
 
 int32_t dtr_emit_exchange(struct dtr_builder *b, enum dtr_collective_kind kind,
-                          const struct dtr_spread *from, const struct dtr_spread *to,
-                          uint32_t tile, uint32_t tiles) {
+                          const struct dtr_spread *from, const struct dtr_spread *to, uint32_t tile,
+                          uint32_t tiles) {
     struct assembly a = assembly_begin(b, kind);
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t target = (b->device + step) % b->devices;

@@ -63,8 +63,8 @@ static struct dtr_view first_tokens(struct dtr_builder *b, struct dtr_view hidde
     const struct dtr_lowering *lowering = b->lowering;
     if (lowering->select)
         return hidden;
-    const struct dtr_view first = dtr_buffer_view(
-        b, "first", (struct dtr_range){0, lowering->sequences}, b->model->hidden);
+    const struct dtr_view first =
+        dtr_buffer_view(b, "first", (struct dtr_range){0, lowering->sequences}, b->model->hidden);
     uint32_t *rows = malloc(lowering->sequences * sizeof *rows), token = 0;
     if (!rows) {
         b->status = DTR_E_MEMORY;
@@ -97,11 +97,11 @@ static void emit_heads(struct dtr_builder *b) {
     const struct dtr_spread root = dtr_hidden(b, DTR_LAYOUT_ROOT);
     const struct dtr_view hidden = schedule->hidden = dtr_spread_view(b, &root, 0);
     if (lowering->pooled)
-        schedule->pooled = head_linear(b, DTR_WEIGHT_POOLER, first_tokens(b, hidden), "pooled",
-                                       hidden_size);
+        schedule->pooled =
+            head_linear(b, DTR_WEIGHT_POOLER, first_tokens(b, hidden), "pooled", hidden_size);
     if (lowering->head == DTR_HEAD_CLASSIFY)
-        schedule->logits = head_linear(b, DTR_WEIGHT_CLASSIFIER, schedule->pooled, "logits",
-                                       lowering->labels);
+        schedule->logits =
+            head_linear(b, DTR_WEIGHT_CLASSIFIER, schedule->pooled, "logits", lowering->labels);
     if (lowering->head == DTR_HEAD_ANSWER)
         schedule->logits = head_linear(b, DTR_WEIGHT_ANSWER, hidden, "logits", 2);
     if (lowering->head == DTR_HEAD_FILL_MASK) {
@@ -109,8 +109,8 @@ static void emit_heads(struct dtr_builder *b) {
             head_linear(b, DTR_WEIGHT_PREDICTION_DENSE, hidden, "prediction", hidden_size);
         dtr_emit_add_norm(b, head_key(b, DTR_WEIGHT_PREDICTION_NORM, hidden_size), dense,
                           DTR_NO_VIEW, dense);
-        schedule->logits = head_linear(b, DTR_WEIGHT_PREDICTION_DECODER, dense, "logits",
-                                       lowering->vocabulary);
+        schedule->logits =
+            head_linear(b, DTR_WEIGHT_PREDICTION_DECODER, dense, "logits", lowering->vocabulary);
     }
 }
 

@@ -113,8 +113,7 @@ static int place_many(struct dtr_plan *plan, struct dtr_error *error) {
     return DTR_OK;
 }
 
-static int check_division(const struct dtr_plan *plan, uint32_t division,
-                          struct dtr_error *error) {
+static int check_division(const struct dtr_plan *plan, uint32_t division, struct dtr_error *error) {
     double share = 0;
     uint32_t holders = 0;
     for (uint32_t i = 0; i < plan->devices; i++)
@@ -126,8 +125,8 @@ static int check_division(const struct dtr_plan *plan, uint32_t division,
         return dtr_fail(error, DTR_E_CONFIG, "the sub-blocks of division %u are on no device",
                         division);
     if (holders > 1 && share <= 0)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "the devices that share division %u all have share 0", division);
+        return dtr_fail(error, DTR_E_CONFIG, "the devices that share division %u all have share 0",
+                        division);
     return DTR_OK;
 }
 

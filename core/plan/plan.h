@@ -17,8 +17,7 @@ struct dtr_plan *dtr_plan_create(const struct dtr_model_shape *model, uint32_t d
 struct dtr_plan *dtr_plan_copy(const struct dtr_plan *plan, struct dtr_error *error);
 void dtr_plan_free(struct dtr_plan *plan);
 
-static inline bool dtr_plan_holds(const struct dtr_plan *plan, uint32_t division,
-                                  uint32_t device) {
+static inline bool dtr_plan_holds(const struct dtr_plan *plan, uint32_t division, uint32_t device) {
     return plan->holds[(size_t)division * plan->devices + device] != 0;
 }
 

@@ -18,7 +18,8 @@ static const double start_s = 10e-6, copy_bytes_per_s = 6e9;
 
 static const char *const kind_names[] = {"linear", "attention", "norm"};
 
-/* --- shapes ------------------------------------------------------------------------------------ */
+/* --- shapes ------------------------------------------------------------------------------------
+ */
 
 static int add_probe(struct dtr_profile *profile, uint32_t kind, uint32_t rows, uint32_t out,
                      uint32_t in) {
@@ -41,9 +42,8 @@ static uint32_t part_of(uint32_t size, uint32_t devices) {
     return size > devices ? size / devices : 1;
 }
 
-static int add_block(struct dtr_profile *profile, uint32_t rows, uint32_t width,
-                     uint32_t attention, uint32_t intermediate, uint32_t head_size,
-                     uint32_t devices) {
+static int add_block(struct dtr_profile *profile, uint32_t rows, uint32_t width, uint32_t attention,
+                     uint32_t intermediate, uint32_t head_size, uint32_t devices) {
     const uint32_t heads = part_of(attention / head_size, devices) * head_size;
     const uint32_t columns = part_of(intermediate, devices);
     int status = add_probe(profile, DTR_PROBE_LINEAR, rows, 3 * heads, width);
@@ -57,8 +57,8 @@ static int add_block(struct dtr_profile *profile, uint32_t rows, uint32_t width,
 static int add_rows(struct dtr_profile *profile, const struct dtr_model_shape *model,
                     uint32_t rows) {
     const uint32_t head_size = model->hidden / model->heads;
-    int status = add_block(profile, rows, model->hidden, model->hidden, model->intermediate,
-                           head_size, 1);
+    int status =
+        add_block(profile, rows, model->hidden, model->hidden, model->intermediate, head_size, 1);
     if (!status && profile->devices > 1)
         status = add_block(profile, rows, model->hidden, model->hidden, model->intermediate,
                            head_size, profile->devices);
@@ -116,7 +116,8 @@ void dtr_profile_free(struct dtr_profile *profile) {
     free(profile);
 }
 
-/* --- files ------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------
+ */
 
 static void write_device(const struct dtr_profile *profile, uint32_t device, FILE *out) {
     fprintf(out, "\n[device.%u]\n", device);
@@ -133,8 +134,7 @@ static void write_device(const struct dtr_profile *profile, uint32_t device, FIL
     }
 }
 
-int dtr_profile_save(const struct dtr_profile *profile, const char *path,
-                     struct dtr_error *error) {
+int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error) {
     FILE *file = fopen(path, "w");
     if (!file)
         return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
@@ -182,8 +182,7 @@ static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *ne
     }
     if (sscanf(entry->key, "link_%u", &peer) == 1 && peer < profile->devices &&
         sscanf(entry->value, "%lf %lf", &first, &second) == 2 && first >= 0 && second > 0) {
-        profile->link[(size_t)device * profile->devices + peer] =
-            (struct dtr_link){first, second};
+        profile->link[(size_t)device * profile->devices + peer] = (struct dtr_link){first, second};
         return DTR_OK;
     }
     const struct dtr_probe *known = &profile->probes[*next];
@@ -203,8 +202,8 @@ static int read_probes(struct dtr_profile *profile, const struct dtr_ini *ini) {
             probe_of(ini->entries[i].key, &probe) &&
             add_probe(profile, probe.kind, probe.rows, probe.out, probe.in))
             return DTR_E_MEMORY;
-    profile->seconds = calloc((size_t)profile->devices * profile->probes_count + 1,
-                              sizeof *profile->seconds);
+    profile->seconds =
+        calloc((size_t)profile->devices * profile->probes_count + 1, sizeof *profile->seconds);
     return profile->seconds ? DTR_OK : DTR_E_MEMORY;
 }
 
@@ -220,10 +219,9 @@ static int read_device(struct dtr_profile *profile, const struct dtr_ini *ini, u
     if (!status && (next != profile->probes_count || !next || !profile->kernel[device]))
         status = dtr_fail(error, DTR_E_CONFIG, "%s: [%s] is not complete", ini->file, section);
     for (uint32_t i = 0; i < profile->devices && !status; i++)
-        if (i != device &&
-            !(profile->link[(size_t)device * profile->devices + i].bytes_per_s > 0))
-            status = dtr_fail(error, DTR_E_CONFIG, "%s: [%s] has no link_%u", ini->file, section,
-                              i);
+        if (i != device && !(profile->link[(size_t)device * profile->devices + i].bytes_per_s > 0))
+            status =
+                dtr_fail(error, DTR_E_CONFIG, "%s: [%s] has no link_%u", ini->file, section, i);
     return status;
 }
 
@@ -242,8 +240,7 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
         status = read_device(profile, ini, i, error);
     if (!status) {
         snprintf(profile->cpu, sizeof profile->cpu, "%s", value_of(ini, "profile", "cpu"));
-        snprintf(profile->model, sizeof profile->model, "%s",
-                 value_of(ini, "profile", "model"));
+        snprintf(profile->model, sizeof profile->model, "%s", value_of(ini, "profile", "model"));
         *profile_p = profile;
     } else {
         dtr_profile_free(profile);
@@ -252,7 +249,8 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
     return status;
 }
 
-/* --- costs ------------------------------------------------------------------------------------- */
+/* --- costs -------------------------------------------------------------------------------------
+ */
 
 /* How far apart two sizes are, on the scale on which doubling is one. */
 static double distance(uint32_t a, uint32_t b) {
@@ -272,8 +270,8 @@ static double interpolate(const struct bracket *bracket, double rows) {
         return bracket->below_s * rows / bracket->below;
     if (bracket->above == bracket->below)
         return bracket->above_s;
-    return bracket->below_s + (bracket->above_s - bracket->below_s) *
-                                  (rows - bracket->below) / (bracket->above - bracket->below);
+    return bracket->below_s + (bracket->above_s - bracket->below_s) * (rows - bracket->below) /
+                                  (bracket->above - bracket->below);
 }
 
 /* The measured shape whose matrix is nearest. */
@@ -285,8 +283,8 @@ static const struct dtr_probe *nearest(const struct dtr_profile *profile, uint32
         const struct dtr_probe *probe = &profile->probes[i];
         if (probe->kind != kind)
             continue;
-        const double far = distance(probe->out, out) +
-                           (kind == DTR_PROBE_LINEAR ? distance(probe->in, in) : 0);
+        const double far =
+            distance(probe->out, out) + (kind == DTR_PROBE_LINEAR ? distance(probe->in, in) : 0);
         if (far < least) {
             least = far;
             best = probe;

@@ -39,8 +39,7 @@ int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, ui
 void dtr_profile_free(struct dtr_profile *profile);
 
 /* As an INI file, and back.  DTR_E_SYSTEM, DTR_E_CONFIG. */
-int dtr_profile_save(const struct dtr_profile *profile, const char *path,
-                     struct dtr_error *error);
+int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error);
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error);
 
 /* How long the step takes on the schedule's device; `arg` is the profile. */

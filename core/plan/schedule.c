@@ -97,8 +97,8 @@ uint64_t dtr_schedule_digest(const struct dtr_schedule *schedule) {
         hash = fnv_step(hash, &schedule->steps[i]);
     for (uint32_t i = 0; i < schedule->weights_count; i++) {
         const struct dtr_weight_key *key = &schedule->weights[i];
-        hash = fnv(hash, key->kind | (uint32_t)key->layer << 8 |
-                             (uint64_t)(uint16_t)key->division << 32);
+        hash = fnv(hash,
+                   key->kind | (uint32_t)key->layer << 8 | (uint64_t)(uint16_t)key->division << 32);
         hash = fnv(hash, (uint64_t)key->part.begin << 32 | key->part.end);
     }
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {

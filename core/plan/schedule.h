@@ -113,11 +113,11 @@ enum dtr_collective_kind {
 };
 
 struct dtr_collective {
-    uint8_t kind;     /* enum dtr_collective_kind */
+    uint8_t kind; /* enum dtr_collective_kind */
     uint8_t rounds;
-    uint8_t wire;     /* enum dtr_dtype: how values travel */
+    uint8_t wire; /* enum dtr_dtype: how values travel */
     uint16_t layer;
-    uint32_t tag;     /* the same on all devices */
+    uint32_t tag;               /* the same on all devices */
     uint32_t message, messages; /* into schedule.message; none where this device has no part */
 };
 
@@ -141,10 +141,10 @@ struct dtr_schedule {
         views_count, spans_count, rows_count;
     uint64_t arena_floats;
 
-    struct dtr_view input;            /* device 0: where hidden states given as input go */
-    struct dtr_view hidden;           /* last hidden states of the selected rows */
-    struct dtr_view pooled, logits;   /* where the model and the task have them */
-    struct dtr_view *layer_output;    /* [layers] with keep_layers, else NULL */
+    struct dtr_view input;          /* device 0: where hidden states given as input go */
+    struct dtr_view hidden;         /* last hidden states of the selected rows */
+    struct dtr_view pooled, logits; /* where the model and the task have them */
+    struct dtr_view *layer_output;  /* [layers] with keep_layers, else NULL */
 };
 
 void dtr_schedule_free(struct dtr_schedule *schedule);

@@ -12,9 +12,9 @@ enum { WRITTEN = 1, COMING = 2, LEAVING = 4 };
 
 struct checker {
     const struct dtr_schedule *schedule;
-    uint8_t **state;    /* [buffers][rows * columns] */
+    uint8_t **state;     /* [buffers][rows * columns] */
     uint8_t *collective; /* 0: not begun, 1: under way, 2: complete */
-    const char *what;   /* the first broken promise */
+    const char *what;    /* the first broken promise */
 };
 
 static bool inside(const struct checker *c, const struct dtr_view *view) {
@@ -42,8 +42,8 @@ static void touch(struct checker *c, const struct dtr_view *view, uint8_t always
     const struct dtr_buffer *buffer = &c->schedule->buffers[view->buffer];
     for (uint32_t row = view->rows.begin; row < view->rows.end; row++)
         for (uint32_t column = view->columns.begin; column < view->columns.end; column++) {
-            uint8_t *state = &c->state[view->buffer][(size_t)(row - buffer->row) *
-                                                         buffer->columns + column];
+            uint8_t *state =
+                &c->state[view->buffer][(size_t)(row - buffer->row) * buffer->columns + column];
             if ((*state & always) != always || (*state & never))
                 complain(c, what);
             *state = (uint8_t)((*state & ~clear) | set);

@@ -31,7 +31,7 @@ struct device {
     double now_s, out_free_s, in_free_s;
     double compute_s, communicate_s;
     uint32_t step;
-    int32_t waits_for;       /* a collective, or -1 */
+    int32_t waits_for; /* a collective, or -1 */
     double waits_since_s;
     struct flight *flights;  /* [collectives] */
     uint8_t *arrived;        /* [messages] */
@@ -49,7 +49,8 @@ struct simulator {
     int status;
 };
 
-/* --- the heap of events ------------------------------------------------------------------------ */
+/* --- the heap of events ------------------------------------------------------------------------
+ */
 
 static bool before(const struct event *a, const struct event *b) {
     return a->time_s < b->time_s || (a->time_s == b->time_s && a->order < b->order);
@@ -91,7 +92,8 @@ static struct event pop(struct simulator *s) {
     return top;
 }
 
-/* --- messages ---------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------
+ */
 
 /* The receiver's side of a message: the same tag and round, from the sender.  Receives are listed
  * by how far away the sender is, so the place is nearly always the first one tried. */
@@ -106,8 +108,7 @@ static int64_t find_receive(const struct simulator *s, uint32_t sender,
     const uint32_t guess = collective->messages / 2 + distance - 1;
     for (uint32_t i = 0; i < collective->messages; i++) {
         const uint32_t at = (guess + i) % collective->messages;
-        const struct dtr_message *message =
-            &receiver->schedule->messages[collective->message + at];
+        const struct dtr_message *message = &receiver->schedule->messages[collective->message + at];
         if (message->peer == sender && message->round == sent->round &&
             message->kind != DTR_MESSAGE_SEND)
             return collective->message + at;
@@ -119,14 +120,13 @@ static double larger(double a, double b) {
     return a > b ? a : b;
 }
 
-static double port_s(const struct simulator *s, uint32_t sender,
-                     const struct dtr_message *message, uint8_t wire) {
+static double port_s(const struct simulator *s, uint32_t sender, const struct dtr_message *message,
+                     uint8_t wire) {
     const struct dtr_link *link = &s->cost->link[(size_t)sender * s->count + message->peer];
     return (double)dtr_wire_bytes(wire, message->rows, message->values) / link->bytes_per_s;
 }
 
-static const struct dtr_collective *collective_of(const struct device *device,
-                                                  uint32_t message) {
+static const struct dtr_collective *collective_of(const struct device *device, uint32_t message) {
     return &device->schedule->collectives[device->collective_of[message]];
 }
 
@@ -134,10 +134,9 @@ static void post(struct simulator *s, uint32_t sender, uint32_t index, double no
     struct device *from = &s->devices[sender];
     const struct dtr_message *message = &from->schedule->messages[index];
     const double leaves_s = larger(now_s, from->out_free_s);
-    from->out_free_s =
-        leaves_s + port_s(s, sender, message, collective_of(from, index)->wire);
-    push(s, (struct event){
-                .time_s = leaves_s, .device = sender, .message = index, .kind = DEPARTS});
+    from->out_free_s = leaves_s + port_s(s, sender, message, collective_of(from, index)->wire);
+    push(s,
+         (struct event){.time_s = leaves_s, .device = sender, .message = index, .kind = DEPARTS});
     push(s, (struct event){
                 .time_s = from->out_free_s, .device = sender, .message = index, .kind = LEFT});
 }
@@ -152,8 +151,7 @@ static void depart(struct simulator *s, const struct event *event) {
         return;
     }
     struct device *to = &s->devices[message->peer];
-    const struct dtr_link *link =
-        &s->cost->link[(size_t)event->device * s->count + message->peer];
+    const struct dtr_link *link = &s->cost->link[(size_t)event->device * s->count + message->peer];
     const double enters_s = larger(event->time_s + link->latency_s, to->in_free_s);
     to->in_free_s = enters_s + port_s(s, event->device, message, collective->wire);
     push(s, (struct event){.time_s = to->in_free_s,
@@ -162,7 +160,8 @@ static void depart(struct simulator *s, const struct event *event) {
                            .kind = ARRIVED});
 }
 
-/* --- collectives ------------------------------------------------------------------------------- */
+/* --- collectives -------------------------------------------------------------------------------
+ */
 
 static void complete(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
     struct device *device = &s->devices[index];
@@ -212,7 +211,8 @@ static void finish_message(struct simulator *s, const struct event *event) {
     begin_round(s, event->device, collective, event->time_s);
 }
 
-/* --- devices ----------------------------------------------------------------------------------- */
+/* --- devices -----------------------------------------------------------------------------------
+ */
 
 static void begin_collective(struct simulator *s, uint32_t index, uint32_t collective) {
     struct device *device = &s->devices[index];
@@ -247,7 +247,8 @@ static void resume(struct simulator *s, uint32_t index) {
     }
 }
 
-/* --- set-up ------------------------------------------------------------------------------------ */
+/* --- set-up ------------------------------------------------------------------------------------
+ */
 
 static int prepare_device(struct simulator *s, struct device *device,
                           const struct dtr_schedule *schedule) {

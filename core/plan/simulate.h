@@ -21,8 +21,8 @@ struct dtr_cost {
 };
 
 struct dtr_simulation {
-    double latency_s;                   /* until device 0 has the result */
-    double *compute_s, *communicate_s;  /* [devices]; the caller's, or NULL */
+    double latency_s;                  /* until device 0 has the result */
+    double *compute_s, *communicate_s; /* [devices]; the caller's, or NULL */
 };
 
 /* `schedules`: those of all devices, for the same request.  DTR_E_PLUGIN when they do not fit

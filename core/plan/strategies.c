@@ -12,7 +12,8 @@ static const struct dtr_strategy strategies[] = {
     },
     {
         .name = "tp",
-        .summary = "tensor parallel: heads and feed-forward columns of every layer over all devices",
+        .summary =
+            "tensor parallel: heads and feed-forward columns of every layer over all devices",
         .needs = DTR_LAYOUT_WHOLE,
         .original_cuts = DTR_CUT_ALL,
         .sub_block_cuts = DTR_CUT_ALL,
@@ -27,7 +28,8 @@ static const struct dtr_strategy strategies[] = {
     },
     {
         .name = "hmp",
-        .summary = "hybrid: attention and feed-forward tensor parallel, what connects them by tokens",
+        .summary =
+            "hybrid: attention and feed-forward tensor parallel, what connects them by tokens",
         .needs = DTR_LAYOUT_ROWS,
         .original_cuts = DTR_CUT_ALL,
         .sub_block_cuts = DTR_CUT_ALL,

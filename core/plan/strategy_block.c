@@ -9,7 +9,8 @@
 #include "plan/strategy.h"
 #include "plan/tensor.h"
 
-/* --- decoupled layers -------------------------------------------------------------------------- */
+/* --- decoupled layers --------------------------------------------------------------------------
+ */
 
 static bool alone(const struct dtr_builder *b, uint32_t division) {
     return b->sharing[division].members == 1 && dtr_plan_holds(b->plan, division, b->device);
@@ -33,8 +34,7 @@ static void sub_block_attention(struct dtr_builder *b, uint32_t layer, uint32_t 
     const struct dtr_range heads = {0, block.heads};
     b->division = (int16_t)division;
     dtr_emit_inputs(b, &block, heads, slice_view(b, division));
-    dtr_emit_attention(b, &block, heads, (struct dtr_range){0, b->rows},
-                       context_view(b, &block));
+    dtr_emit_attention(b, &block, heads, (struct dtr_range){0, b->rows}, context_view(b, &block));
 }
 
 static void sub_block_rest(struct dtr_builder *b, uint32_t layer, uint32_t division,
@@ -61,7 +61,8 @@ static void shared_sub_block(struct dtr_builder *b, uint32_t layer, uint32_t div
  * soon as it is done. */
 static void decoupled_layer(struct dtr_builder *b, uint32_t layer, bool last) {
     const struct dtr_spread slices = dtr_hidden(b, DTR_LAYOUT_SLICES);
-    const uint32_t divisions = b->model->divisions, tiles = last ? dtr_builder_tiles(b, b->rows) : 1;
+    const uint32_t divisions = b->model->divisions,
+                   tiles = last ? dtr_builder_tiles(b, b->rows) : 1;
     b->layer = (uint16_t)layer;
     for (uint32_t d = 0; d < divisions; d++)
         if (alone(b, d))
@@ -69,8 +70,7 @@ static void decoupled_layer(struct dtr_builder *b, uint32_t layer, bool last) {
         else if (b->sharing[d].members > 1)
             shared_sub_block(b, layer, d);
     for (uint32_t tile = 0; tile < tiles; tile++) {
-        const struct dtr_range rows =
-            dtr_range_piece((struct dtr_range){0, b->rows}, tile, tiles);
+        const struct dtr_range rows = dtr_range_piece((struct dtr_range){0, b->rows}, tile, tiles);
         for (uint32_t d = 0; d < divisions; d++)
             if (alone(b, d))
                 sub_block_rest(b, layer, d, rows);
@@ -97,10 +97,10 @@ static uint32_t decoupled_layers(struct dtr_builder *b, uint32_t group, enum dtr
     return original;
 }
 
-/* --- original layers --------------------------------------------------------------------------- */
+/* --- original layers ---------------------------------------------------------------------------
+ */
 
-static void whole_layer(struct dtr_builder *b, uint32_t layer, enum dtr_layout layout,
-                        bool works) {
+static void whole_layer(struct dtr_builder *b, uint32_t layer, enum dtr_layout layout, bool works) {
     const struct dtr_block block = dtr_original_block(b, layer);
     const struct dtr_spread spread = dtr_hidden(b, layout);
     const struct dtr_range heads = {0, block.heads};
@@ -176,8 +176,8 @@ void dtr_lower_bp_tensor(struct dtr_builder *b, uint32_t group) {
     };
     const struct dtr_view middle = dtr_tensor_attention(b, &tensor);
     const struct dtr_view partial = dtr_tensor_feed_forward(b, &tensor, middle);
-    dtr_emit_wait(b, dtr_emit_reduce_scatter(b, dtr_tensor_feed_forward_parts(b, &tensor),
-                                             partial, &reduced));
+    dtr_emit_wait(b, dtr_emit_reduce_scatter(b, dtr_tensor_feed_forward_parts(b, &tensor), partial,
+                                             &reduced));
     normalise_slices(b, &block, &reduced, middle);
     dtr_builder_layer_done(b, layer, &slices);
     dtr_builder_result(b, &slices, 0, 1);
@@ -199,10 +199,10 @@ void dtr_lower_bp_sequence(struct dtr_builder *b, uint32_t group) {
     if (dtr_selects(b, &block))
         b->rows = b->lowering->selected;
     if (!dtr_range_empty(heads))
-        dtr_emit_attention(
-            b, &block, heads, (struct dtr_range){0, b->rows},
-            dtr_view_columns(dtr_spread_view(b, &by_heads, 0), heads.begin * block.head_size,
-                             heads.end * block.head_size));
+        dtr_emit_attention(b, &block, heads, (struct dtr_range){0, b->rows},
+                           dtr_view_columns(dtr_spread_view(b, &by_heads, 0),
+                                            heads.begin * block.head_size,
+                                            heads.end * block.head_size));
     dtr_emit_wait(b, dtr_emit_exchange(b, DTR_ALL_TO_ALL, &by_heads, &by_rows, 0, 1));
     const struct dtr_range mine = dtr_part_rows(b, b->device);
     const uint32_t tiles = dtr_builder_tiles(b, b->rows / b->taking.members);

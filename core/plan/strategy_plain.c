@@ -23,8 +23,7 @@ static struct dtr_view block_columns(struct dtr_view x, const struct dtr_block *
     return dtr_view_columns(x, begin, begin + block->width);
 }
 
-static void single_block(struct dtr_builder *b, const struct dtr_block *block,
-                         struct dtr_view x) {
+static void single_block(struct dtr_builder *b, const struct dtr_block *block, struct dtr_view x) {
     const struct dtr_range heads = {0, block->heads};
     const struct dtr_view residual = dtr_emit_inputs(b, block, heads, x);
     const struct dtr_range rows = {0, b->rows};
@@ -51,8 +50,8 @@ void dtr_lower_single(struct dtr_builder *b, uint32_t group) {
 }
 
 /* Queries of this device's rows need nothing from the others; keys and values do. */
-static void sequence_block(struct dtr_builder *b, const struct dtr_block *block,
-                           struct dtr_view x, int32_t *gather) {
+static void sequence_block(struct dtr_builder *b, const struct dtr_block *block, struct dtr_view x,
+                           int32_t *gather) {
     const struct dtr_range heads = {0, block->heads};
     struct dtr_view residual = x;
     const bool selects = dtr_selects(b, block);

@@ -33,8 +33,7 @@ static void tensor_layer(struct dtr_builder *b, uint32_t layer, struct dtr_block
 }
 
 /* Sums by tokens of what each has computed of all of them. */
-static void sum_rows(struct dtr_builder *b, const struct dtr_range *part,
-                     struct dtr_view partial) {
+static void sum_rows(struct dtr_builder *b, const struct dtr_range *part, struct dtr_view partial) {
     const struct dtr_spread sums = {
         .layout = DTR_LAYOUT_ROWS, .columns = b->model->hidden, .name = "partial"};
     dtr_emit_wait(b, dtr_emit_reduce_scatter(b, part, partial, &sums));

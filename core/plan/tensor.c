@@ -65,12 +65,11 @@ struct dtr_view dtr_tensor_heads(struct dtr_builder *b, const struct dtr_tensor 
 struct dtr_view dtr_tensor_attention(struct dtr_builder *b, const struct dtr_tensor *tensor) {
     struct dtr_view residual;
     const struct dtr_view partial = dtr_tensor_heads(b, tensor, &residual);
-    dtr_emit_wait(b, dtr_emit_all_reduce(b, tensor->team, dtr_tensor_head_parts(b, tensor),
-                                         partial));
+    dtr_emit_wait(b,
+                  dtr_emit_all_reduce(b, tensor->team, dtr_tensor_head_parts(b, tensor), partial));
     if (!tensor->team->member[b->device])
         return DTR_NO_VIEW;
-    const struct dtr_view middle =
-        dtr_buffer_view(b, "middle", partial.rows, total_width(tensor));
+    const struct dtr_view middle = dtr_buffer_view(b, "middle", partial.rows, total_width(tensor));
     dtr_tensor_add_norm(b, tensor, DTR_WEIGHT_ATTENTION_NORM, partial, residual, middle);
     return middle;
 }
@@ -79,8 +78,7 @@ struct dtr_view dtr_tensor_feed_forward(struct dtr_builder *b, const struct dtr_
                                         struct dtr_view in) {
     if (!tensor->team->member[b->device])
         return DTR_NO_VIEW;
-    const struct dtr_view partial =
-        dtr_buffer_view(b, "partial", in.rows, total_width(tensor));
+    const struct dtr_view partial = dtr_buffer_view(b, "partial", in.rows, total_width(tensor));
     for (uint32_t i = 0; i < tensor->count; i++) {
         const struct dtr_block *block = &tensor->blocks[i];
         const struct dtr_range columns = dtr_part_columns(b, tensor->team, block, b->device);
@@ -94,9 +92,9 @@ struct dtr_view dtr_tensor_feed_forward(struct dtr_builder *b, const struct dtr_
 void dtr_tensor_layer(struct dtr_builder *b, const struct dtr_tensor *tensor) {
     const struct dtr_view middle = dtr_tensor_attention(b, tensor);
     const struct dtr_view partial = dtr_tensor_feed_forward(b, tensor, middle);
-    dtr_emit_wait(b, dtr_emit_all_reduce(b, tensor->team,
-                                         dtr_tensor_feed_forward_parts(b, tensor), partial));
+    dtr_emit_wait(
+        b, dtr_emit_all_reduce(b, tensor->team, dtr_tensor_feed_forward_parts(b, tensor), partial));
     if (tensor->team->member[b->device])
         dtr_tensor_add_norm(b, tensor, DTR_WEIGHT_OUTPUT_NORM, partial, middle,
-                 dtr_view_rows(tensor->x, middle.rows));
+                            dtr_view_rows(tensor->x, middle.rows));
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Loops over a row are plain; the compiler makes vector code of them for each of these. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_THREAD__) &&              \
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_THREAD__) && \
     !defined(__SANITIZE_ADDRESS__)
 #define MULTIVERSION __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -60,8 +60,8 @@ static inline float float_of_f16(uint16_t half) {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7fffu;
     /* The product moves the exponent from one bias to the other and makes subnormals normal. */
     const float scaled = float_of(magnitude << 13) * 0x1p112f;
-    const uint32_t bits = magnitude >= 0x7c00u ? 0x7f800000u | (magnitude & 0x3ffu) << 13
-                                               : bits_of(scaled);
+    const uint32_t bits =
+        magnitude >= 0x7c00u ? 0x7f800000u | (magnitude & 0x3ffu) << 13 : bits_of(scaled);
     return float_of(sign | bits);
 }
 

@@ -19,7 +19,7 @@ struct dtr_pool {
     pthread_cond_t work; /* a job was posted, or the end */
     pthread_cond_t idle; /* the last helper left the job */
     struct job job;
-    bool open;       /* helpers may still join the job; guarded, like all but `next` */
+    bool open; /* helpers may still join the job; guarded, like all but `next` */
     bool ended;
     uint32_t inside; /* helpers in the job */
     /* The only member touched outside the lock.  Relaxed is enough: the lock that is taken to enter

@@ -74,10 +74,9 @@ int dtr_plugins_create(const char *path, const struct dtr_log *log, struct dtr_p
     char *program = program_folder();
     char *build = folder_below(program, "modules/.libs");
     char *installed = installed_folder(program);
-    const int length =
-        asprintf(&plugins->path, "%s%s%s%s%s%s%s", path ? path : "", path ? ":" : "",
-                 variable ? variable : "", variable ? ":" : "", build ? build : "",
-                 build ? ":" : "", installed ? installed : "");
+    const int length = asprintf(&plugins->path, "%s%s%s%s%s%s%s", path ? path : "", path ? ":" : "",
+                                variable ? variable : "", variable ? ":" : "", build ? build : "",
+                                build ? ":" : "", installed ? installed : "");
     free(program);
     free(build);
     free(installed);
@@ -301,8 +300,8 @@ int dtr_plugins_find(struct dtr_plugins *plugins, const char *name,
     char *file = NULL;
     int status = strchr(name, '/') ? DTR_OK : find_file(plugins, name, &file, error);
     if (!status && !file)
-        status = dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'; searched %s", name,
-                          plugins->path);
+        status =
+            dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'; searched %s", name, plugins->path);
     if (!status)
         status = dtr_plugins_load_file(plugins, file, plugin_p, error);
     free(file);
@@ -405,8 +404,7 @@ int dtr_plugins_choose(struct dtr_plugins *plugins, enum dtr_kind kind, uint64_t
 
 int dtr_plugins_best_kernel(struct dtr_plugins *plugins, uint32_t dtype,
                             const struct dtr_plugin **plugin_p, struct dtr_error *error) {
-    const struct wanted wanted = {
-        .kind = DTR_KERNEL, .without = DTR_CAP_WRAPS, .dtype = dtype};
+    const struct wanted wanted = {.kind = DTR_KERNEL, .without = DTR_CAP_WRAPS, .dtype = dtype};
     return choose(plugins, &wanted, plugin_p, error);
 }
 
@@ -417,8 +415,7 @@ int dtr_plugins_best(struct dtr_plugins *plugins, enum dtr_kind kind,
 
 /* --- defaults --------------------------------------------------------------------------------- */
 
-int dtr_params_defaults(const struct dtr_plugin *plugin, void **params_p,
-                        struct dtr_error *error) {
+int dtr_params_defaults(const struct dtr_plugin *plugin, void **params_p, struct dtr_error *error) {
     return dtr_values_create(dtr_plugin_table(plugin), NULL, params_p, error);
 }
 

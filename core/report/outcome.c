@@ -39,7 +39,8 @@ static cJSON *sequence_object(const struct dtr_input *input, uint32_t index, uin
     return object;
 }
 
-/* --- encode ------------------------------------------------------------------------------------ */
+/* --- encode ------------------------------------------------------------------------------------
+ */
 
 static void encode(cJSON *object, const struct dtr_model *model, const float *first_row) {
     double sum = 0;
@@ -51,7 +52,8 @@ static void encode(cJSON *object, const struct dtr_model *model, const float *fi
     cJSON_AddNumberToObject(object, "norm", sqrt(sum));
 }
 
-/* --- classify ---------------------------------------------------------------------------------- */
+/* --- classify ----------------------------------------------------------------------------------
+ */
 
 static void classify(cJSON *object, const struct dtr_model *model, const float *logits,
                      uint32_t labels) {
@@ -70,7 +72,8 @@ static void classify(cJSON *object, const struct dtr_model *model, const float *
     free(probability);
 }
 
-/* --- fill-mask --------------------------------------------------------------------------------- */
+/* --- fill-mask ---------------------------------------------------------------------------------
+ */
 
 static void fill_mask(cJSON *masks, const struct dtr_input *input, const float *logits,
                       uint32_t vocabulary) {
@@ -96,7 +99,8 @@ static void fill_mask(cJSON *masks, const struct dtr_input *input, const float *
     free(probability);
 }
 
-/* --- answer ------------------------------------------------------------------------------------ */
+/* --- answer ------------------------------------------------------------------------------------
+ */
 
 /* The best pair of a start and an end in the paragraph, the end not before the start. */
 static void answer(cJSON *object, const struct dtr_input_text *text, const float *logits) {
@@ -123,7 +127,8 @@ static void answer(cJSON *object, const struct dtr_input_text *text, const float
     cJSON_AddNumberToObject(object, "score", best);
 }
 
-/* --- all --------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------
+ */
 
 cJSON *dtr_outcome_create(const struct dtr_experiment *experiment, const struct dtr_model *model,
                           const struct dtr_input *input, const struct dtr_request *request,
@@ -131,8 +136,7 @@ cJSON *dtr_outcome_create(const struct dtr_experiment *experiment, const struct 
     cJSON *outcome = cJSON_CreateArray();
     const struct dtr_input_text *texts = dtr_input_texts(input);
     const uint32_t columns = response->logits_columns;
-    const int64_t mask =
-        texts ? dtr_tokenizer_id(dtr_input_tokenizer(input), "[MASK]") : -1;
+    const int64_t mask = texts ? dtr_tokenizer_id(dtr_input_tokenizer(input), "[MASK]") : -1;
     uint32_t token = 0, row = 0;
     for (uint32_t i = 0; i < request->sequences; token += request->lengths[i], i++) {
         cJSON *object = sequence_object(input, i, request->lengths[i]);
@@ -149,8 +153,7 @@ cJSON *dtr_outcome_create(const struct dtr_experiment *experiment, const struct 
         for (uint32_t j = token; j < token + request->lengths[i]; j++)
             if (request->ids[j] == (uint32_t)mask)
                 fill_mask(masks, input,
-                          response->logits +
-                              (size_t)(request->select ? row++ : j) * columns,
+                          response->logits + (size_t)(request->select ? row++ : j) * columns,
                           columns);
     }
     return outcome;

@@ -45,8 +45,8 @@ void dtr_report_free(struct dtr_report *report) {
     free(report);
 }
 
-int dtr_report_add(struct dtr_report *report, const struct dtr_response *response,
-                   cJSON *outcome, struct dtr_error *error) {
+int dtr_report_add(struct dtr_report *report, const struct dtr_response *response, cJSON *outcome,
+                   struct dtr_error *error) {
     if (report->count == report->capacity) {
         const size_t capacity = report->capacity ? 2 * report->capacity : 64;
         double *larger = realloc(report->samples_ms, capacity * sizeof *larger);
@@ -87,7 +87,8 @@ bool dtr_report_valid(const struct dtr_report *report, char *why, size_t bytes) 
     return true;
 }
 
-/* --- statistics -------------------------------------------------------------------------------- */
+/* --- statistics --------------------------------------------------------------------------------
+ */
 
 struct latency {
     double median, least, mean, p95;
@@ -119,7 +120,8 @@ static bool latency_of(const struct dtr_report *report, struct latency *latency)
     return true;
 }
 
-/* --- for people -------------------------------------------------------------------------------- */
+/* --- for people --------------------------------------------------------------------------------
+ */
 
 static void print_strategies(const struct dtr_plan *plan, FILE *out) {
     bool same = true;
@@ -162,7 +164,8 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
         fprintf(out, "\nINVALID: %s; give it more cores or a slower device\n", why);
 }
 
-/* --- JSON -------------------------------------------------------------------------------------- */
+/* --- JSON --------------------------------------------------------------------------------------
+ */
 
 static cJSON *model_json(const struct dtr_report *report) {
     const struct dtr_model *model = dtr_session_model(report->session);
@@ -224,15 +227,13 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "kernel", dtr_session_kernel(report->session, index));
     cJSON_AddNumberToObject(json, "compute_ms", (double)device->times.compute_ns * 1e-6);
-    cJSON_AddNumberToObject(json, "communicate_ms",
-                            (double)device->times.communicate_ns * 1e-6);
+    cJSON_AddNumberToObject(json, "communicate_ms", (double)device->times.communicate_ns * 1e-6);
     cJSON_AddNumberToObject(json, "bytes_sent", (double)device->bytes_sent);
     cJSON_AddNumberToObject(json, "bytes_received", (double)device->bytes_received);
     cJSON_AddNumberToObject(json, "weight_bytes", (double)device->weight_bytes);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)device->peak_rss_bytes);
     if (device->due_ns)
-        cJSON_AddNumberToObject(json, "late",
-                                (double)device->late_ns / (double)device->due_ns);
+        cJSON_AddNumberToObject(json, "late", (double)device->late_ns / (double)device->due_ns);
     else
         cJSON_AddNullToObject(json, "late");
     return json;

@@ -19,8 +19,8 @@ int dtr_report_create(const struct dtr_experiment *experiment, struct dtr_sessio
 void dtr_report_free(struct dtr_report *report);
 
 /* Takes one measured request in; `outcome` (may be NULL) becomes the report's. */
-int dtr_report_add(struct dtr_report *report, const struct dtr_response *response,
-                   cJSON *outcome, struct dtr_error *error);
+int dtr_report_add(struct dtr_report *report, const struct dtr_response *response, cJSON *outcome,
+                   struct dtr_error *error);
 
 /* False when something makes the figures worthless, such as kernels that ran late; the reason is
  * written to `why`. */

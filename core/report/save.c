@@ -63,13 +63,12 @@ int dtr_report_check_file(const char *path, bool replaced, struct dtr_error *err
         failure = folder_failure(path);
     else if (access(path, W_OK))
         failure = errno;
-    return failure ? dtr_fail(error, DTR_E_CONFIG, "%s: cannot be written: %s", path,
-                              strerror(failure))
-                   : DTR_OK;
+    return failure
+               ? dtr_fail(error, DTR_E_CONFIG, "%s: cannot be written: %s", path, strerror(failure))
+               : DTR_OK;
 }
 
-static FILE *create(const char *folder, const char *name, char **path_p,
-                    struct dtr_error *error) {
+static FILE *create(const char *folder, const char *name, char **path_p, struct dtr_error *error) {
     if (asprintf(path_p, "%s%s%s", folder ? folder : "", folder ? "/" : "", name) < 0) {
         *path_p = NULL;
         dtr_fail_memory(error);
@@ -133,8 +132,7 @@ static void write_word(FILE *file, const char *word) {
     putc('\'', file);
 }
 
-static int write_command(const char *folder, int argc, char *const *argv,
-                         struct dtr_error *error) {
+static int write_command(const char *folder, int argc, char *const *argv, struct dtr_error *error) {
     char *path, cpu[200];
     struct utsname system;
     FILE *file = create(folder, "command.txt", &path, error);
@@ -164,8 +162,8 @@ static int write_csv(const char *folder, const cJSON *json, struct dtr_error *er
     fputs("request,latency_ms\n", file);
     const cJSON *sample;
     int number = 0;
-    cJSON_ArrayForEach(sample, cJSON_GetObjectItem(cJSON_GetObjectItem(json, "latency_ms"),
-                                                   "samples"))
+    cJSON_ArrayForEach(sample,
+                       cJSON_GetObjectItem(cJSON_GetObjectItem(json, "latency_ms"), "samples"))
         fprintf(file, "%d,%.6f\n", number++, sample->valuedouble);
     return finish(file, path, error);
 }
@@ -192,7 +190,8 @@ int dtr_report_save(const struct dtr_experiment *experiment, const cJSON *json, 
     return status;
 }
 
-/* --- tensors ----------------------------------------------------------------------------------- */
+/* --- tensors -----------------------------------------------------------------------------------
+ */
 
 static struct dtr_stored_tensor matrix(const char *name, const float *data, uint64_t rows,
                                        uint64_t columns) {
@@ -220,8 +219,8 @@ int dtr_report_dump(const char *path, const struct dtr_model *model,
     if (response->pooled)
         tensors[count++] = matrix("pooled", response->pooled, response->sequences, hidden);
     if (response->logits)
-        tensors[count++] = matrix("logits", response->logits, response->logits_rows,
-                                  response->logits_columns);
+        tensors[count++] =
+            matrix("logits", response->logits, response->logits_rows, response->logits_columns);
     for (uint32_t i = 0; i < layers; i++) {
         snprintf(names[i], sizeof names[i], "layer.%u", i);
         tensors[count++] = matrix(names[i], response->layers[i], response->rows, hidden);

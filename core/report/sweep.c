@@ -34,7 +34,8 @@ struct dtr_sweep {
     FILE *csv;
 };
 
-/* --- the grid ---------------------------------------------------------------------------------- */
+/* --- the grid ----------------------------------------------------------------------------------
+ */
 
 static int collect(struct dtr_sweep *sweep, struct dtr_error *error) {
     const struct dtr_grid *grid;
@@ -158,7 +159,8 @@ const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point) {
     return sweep->name;
 }
 
-/* --- the CSV file ------------------------------------------------------------------------------ */
+/* --- the CSV file ------------------------------------------------------------------------------
+ */
 
 /* What names a point, up to the first figure. */
 static void write_place(const struct dtr_sweep *sweep, size_t point, FILE *out) {
@@ -185,8 +187,8 @@ static void write_figure(double value, FILE *out) {
 
 static void write_point(const struct dtr_sweep *sweep, size_t index, FILE *out) {
     const struct point *point = &sweep->points[index];
-    const double figures[] = {point->median_ms,    point->least_ms,   point->mean_ms,
-                              point->p95_ms,       point->predicted_ms, point->bytes_sent,
+    const double figures[] = {point->median_ms,   point->least_ms,     point->mean_ms,
+                              point->p95_ms,      point->predicted_ms, point->bytes_sent,
                               point->weight_bytes};
     write_place(sweep, index, out);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
@@ -252,9 +254,9 @@ static int read_csv(struct dtr_sweep *sweep, const char *path, struct dtr_error 
     size_t capacity = 0;
     int status = DTR_OK;
     if (getline(&line, &capacity, file) > 0 && header && strcmp(line, header) != 0)
-        status = dtr_fail(error, DTR_E_CONFIG,
-                          "%s: holds another sweep; remove it or name another results folder",
-                          path);
+        status =
+            dtr_fail(error, DTR_E_CONFIG,
+                     "%s: holds another sweep; remove it or name another results folder", path);
     while (!status && getline(&line, &capacity, file) > 0)
         take_line(sweep, line);
     free(line);
@@ -325,8 +327,12 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
         take_report(point, json);
     } else {
         const double none = (double)NAN;
-        *point = (struct point){.median_ms = none, .least_ms = none, .mean_ms = none,
-                                .p95_ms = none, .predicted_ms = none, .bytes_sent = none,
+        *point = (struct point){.median_ms = none,
+                                .least_ms = none,
+                                .mean_ms = none,
+                                .p95_ms = none,
+                                .predicted_ms = none,
+                                .bytes_sent = none,
                                 .weight_bytes = none};
         snprintf(point->failure, sizeof point->failure, "%s", failure);
         for (char *c = point->failure; *c; c++)
@@ -334,12 +340,13 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
                 *c = ';';
     }
     write_point(sweep, index, sweep->csv);
-    return fflush(sweep->csv) ? dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder,
-                                         strerror(errno))
-                              : DTR_OK;
+    return fflush(sweep->csv)
+               ? dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder, strerror(errno))
+               : DTR_OK;
 }
 
-/* --- for people -------------------------------------------------------------------------------- */
+/* --- for people --------------------------------------------------------------------------------
+ */
 
 static void print_figure(double value, int decimals, FILE *out) {
     if (isfinite(value))
@@ -388,7 +395,8 @@ void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
           out);
 }
 
-/* --- the plot ---------------------------------------------------------------------------------- */
+/* --- the plot ----------------------------------------------------------------------------------
+ */
 
 static bool numeric(const struct dtr_grid *axis) {
     for (size_t i = 0; i < axis->values.count; i++) {
@@ -425,8 +433,7 @@ static bool first_of_curve(const struct dtr_sweep *sweep, size_t point, size_t a
     return true;
 }
 
-static void write_curve_name(const struct dtr_sweep *sweep, size_t point, size_t along,
-                             FILE *out) {
+static void write_curve_name(const struct dtr_sweep *sweep, size_t point, size_t along, FILE *out) {
     const char *series = series_of(sweep, point), *separator = "";
     if (series) {
         fputs(series, out);
@@ -456,8 +463,7 @@ static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out)
     for (size_t i = 0; i < sweep->count; i++)
         if (first_of_curve(sweep, i, along))
             write_curve(sweep, i, along, curves++, out);
-    fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n",
-            sweep->axes[along]->key);
+    fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n", sweep->axes[along]->key);
     fputs("plots = \"", out);
     size_t number = 0;
     for (size_t i = 0; i < sweep->count; i++) {

@@ -78,9 +78,9 @@ static void write_flight(struct writer *writer, const struct dtr_device_trace *t
             "{\"ph\":\"X\",\"cat\":\"flight\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,"
             "\"dur\":%.3f,\"args\":{\"tag\":%u,\"layer\":%u,\"sent\":%llu,\"received\":%llu}}",
             dtr_collective_kind_name(collective->kind), schedule->device, row + 1,
-            microseconds(writer, times->begin_ns),
-            (double)(times->end_ns - times->begin_ns) * 1e-3, collective->tag,
-            collective->layer, (unsigned long long)sent, (unsigned long long)received);
+            microseconds(writer, times->begin_ns), (double)(times->end_ns - times->begin_ns) * 1e-3,
+            collective->tag, collective->layer, (unsigned long long)sent,
+            (unsigned long long)received);
 }
 
 static void write_device(struct writer *writer, const struct dtr_device_trace *trace) {

@@ -27,7 +27,8 @@ struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experi
     };
 }
 
-/* --- opening and closing ----------------------------------------------------------------------- */
+/* --- opening and closing -----------------------------------------------------------------------
+ */
 
 static int open_transport(struct dtr_device *device, struct dtr_error *error) {
     const struct dtr_experiment *experiment = device->experiment;
@@ -59,15 +60,15 @@ int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins 
         .cache = calloc(CACHE, sizeof *device->cache),
     };
     const struct dtr_model_source source = dtr_experiment_model(experiment);
-    int status = device->cache ? dtr_model_open(&source, &device->model, error)
-                               : dtr_fail_memory(error);
+    int status =
+        device->cache ? dtr_model_open(&source, &device->model, error) : dtr_fail_memory(error);
     if (!status)
         status = dtr_kernels_open(experiment, plugins, index, log, &device->kernels, error);
     if (!status)
         status = open_transport(device, error);
     if (!status)
-        status = dtr_executor_create(device->model, device->kernels, NULL, &device->executor,
-                                     error);
+        status =
+            dtr_executor_create(device->model, device->kernels, NULL, &device->executor, error);
     if (status) {
         dtr_device_close(device);
         return status;
@@ -101,7 +102,8 @@ void dtr_device_close(struct dtr_device *device) {
     free(device);
 }
 
-/* --- the group --------------------------------------------------------------------------------- */
+/* --- the group ---------------------------------------------------------------------------------
+ */
 
 int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error) {
     text[0] = '\0';
@@ -111,8 +113,8 @@ int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *
                                           error);
 }
 
-int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
-                    uint64_t deadline_ns, struct dtr_error *error) {
+int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,
+                    struct dtr_error *error) {
     if (!device->transport)
         return DTR_OK;
     atomic_store(&device->linked, true);
@@ -130,8 +132,8 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
 static int start_engine(struct dtr_device *device, struct dtr_error *error) {
     if (!device->transport || device->engine)
         return DTR_OK;
-    const int status = dtr_engine_create(dtr_chain_top(device->transport), device->log,
-                                         &device->engine, error);
+    const int status =
+        dtr_engine_create(dtr_chain_top(device->transport), device->log, &device->engine, error);
     dtr_executor_set_engine(device->executor, device->engine);
     return status;
 }
@@ -142,7 +144,8 @@ void dtr_device_abort(struct dtr_device *device) {
         transport_ops(device)->abort(transport_self(device));
 }
 
-/* --- weights and programs ---------------------------------------------------------------------- */
+/* --- weights and programs ----------------------------------------------------------------------
+ */
 
 static const enum dtr_head head_of_task[] = {
     [DTR_TASK_ENCODE] = DTR_HEAD_NONE,
@@ -167,8 +170,7 @@ static struct dtr_lowering lowering_of(const struct dtr_device *device, uint32_t
         .hidden_input = experiment->input == DTR_INPUT_HIDDEN,
         .keep_layers = device->options.keep_layers,
         /* The first tokens are among the selected rows only where a classifier selected them. */
-        .pooled = model->has_pooler &&
-                  (!request->select || experiment->task == DTR_TASK_CLASSIFY),
+        .pooled = model->has_pooler && (!request->select || experiment->task == DTR_TASK_CLASSIFY),
         .query_apart = dtr_task_selects(experiment->task) && !device->options.all_rows,
         .head = head_of_task[experiment->task],
         .labels = model->labels,
@@ -193,8 +195,7 @@ static int load_strategy(struct dtr_device *device, const struct dtr_plan *plan,
     int status = dtr_lower(&lowering, &schedule, error);
     if (status)
         return status;
-    status =
-        dtr_executor_load(device->executor, schedule, device->tokens_max, &program, error);
+    status = dtr_executor_load(device->executor, schedule, device->tokens_max, &program, error);
     if (status) {
         dtr_schedule_free(schedule);
         return status;
@@ -253,8 +254,7 @@ static bool same_words(const uint32_t *a, const uint32_t *b, uint32_t count) {
 }
 
 static bool fits(const struct dtr_device *device, const struct dtr_program *program,
-                 const struct dtr_request *request, const uint32_t *strategy,
-                 uint32_t tiles) {
+                 const struct dtr_request *request, const uint32_t *strategy, uint32_t tiles) {
     const struct dtr_schedule *schedule = program->schedule;
     if (program->tiles != tiles || schedule->sequences != request->sequences ||
         !same_words(schedule->lengths, request->lengths, request->sequences) ||
@@ -266,8 +266,8 @@ static bool fits(const struct dtr_device *device, const struct dtr_program *prog
 }
 
 static struct dtr_program *find_program(struct dtr_device *device,
-                                        const struct dtr_request *request,
-                                        const uint32_t *strategy, uint32_t tiles) {
+                                        const struct dtr_request *request, const uint32_t *strategy,
+                                        uint32_t tiles) {
     for (uint32_t i = 0; i < device->cached; i++) {
         struct dtr_program *program = device->cache[i];
         if (!fits(device, program, request, strategy, tiles))
@@ -288,17 +288,16 @@ static void keep_program(struct dtr_device *device, struct dtr_program *program)
 }
 
 static int make_program(struct dtr_device *device, const struct dtr_request *request,
-                        const uint32_t *strategy, uint32_t tiles,
-                        struct dtr_program **program_p, struct dtr_error *error) {
+                        const uint32_t *strategy, uint32_t tiles, struct dtr_program **program_p,
+                        struct dtr_error *error) {
     struct dtr_schedule *schedule = NULL;
     const uint32_t groups = device->plan->groups;
     memcpy(device->plan->strategy, strategy, groups * sizeof *strategy);
     device->plan->tiles = tiles;
-    int status =
-        dtr_device_schedule_of(device, device->device, request, &schedule, error);
+    int status = dtr_device_schedule_of(device, device->device, request, &schedule, error);
     if (!status)
-        status = dtr_executor_load(device->executor, schedule, device->tokens_max, program_p,
-                                   error);
+        status =
+            dtr_executor_load(device->executor, schedule, device->tokens_max, program_p, error);
     if (status) {
         dtr_schedule_free(schedule);
         return status;

@@ -24,9 +24,9 @@ struct dtr_request {
 
 /* What holds for all requests of a session. */
 struct dtr_session_options {
-    bool all_rows;    /* every row of the last layer is wanted, whatever the task needs */
-    bool keep_layers; /* the leader collects every layer's output */
-    bool trace;       /* workers send the times of their steps */
+    bool all_rows;     /* every row of the last layer is wanted, whatever the task needs */
+    bool keep_layers;  /* the leader collects every layer's output */
+    bool trace;        /* workers send the times of their steps */
     bool only_profile; /* the group is measured, and that is all */
     /* The largest request: that many sequences of that many tokens each. */
     uint32_t sequences_max, length_max;
@@ -63,8 +63,8 @@ void dtr_device_close(struct dtr_device *device);
 int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error);
 
 /* Joins the group; blocks until all have, the deadline passes or the device is aborted. */
-int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
-                    uint64_t deadline_ns, struct dtr_error *error);
+int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,
+                    struct dtr_error *error);
 
 /* Takes a copy of the plan and prepares the weights of every strategy that it keeps open. */
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,

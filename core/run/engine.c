@@ -22,9 +22,9 @@ static const uint64_t look_up_ns = UINT64_C(200000000);
 struct parcel {
     const struct dtr_message *message;
     struct dtr_transfer *request; /* NULL: not posted, or done */
-    uint64_t bytes;              /* on the wire */
-    uint64_t staging;            /* offset in the flights' memory, where it is packed */
-    bool direct;                 /* travels straight from or to the arena */
+    uint64_t bytes;               /* on the wire */
+    uint64_t staging;             /* offset in the flights' memory, where it is packed */
+    bool direct;                  /* travels straight from or to the arena */
 };
 
 struct flight {
@@ -38,7 +38,7 @@ struct flight {
 struct dtr_flights {
     const struct dtr_schedule *schedule;
     float *arena;
-    struct flight *flights; /* [collectives_count] */
+    struct flight *flights;         /* [collectives_count] */
     struct dtr_flight_times *times; /* [collectives_count] */
     struct parcel *parcels;         /* of all */
     uint8_t *memory;
@@ -67,7 +67,8 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* --- the memory of flights --------------------------------------------------------------------- */
+/* --- the memory of flights ---------------------------------------------------------------------
+ */
 
 static bool contiguous(const struct dtr_schedule *schedule, const struct dtr_message *message) {
     const struct dtr_view *view = &schedule->views[message->view];
@@ -75,7 +76,6 @@ static bool contiguous(const struct dtr_schedule *schedule, const struct dtr_mes
            (dtr_range_count(view->columns) == schedule->buffers[view->buffer].columns ||
             dtr_range_count(view->rows) == 1);
 }
-
 
 /* Memory by first fit among the parcels that are under way at the same time, step by step. */
 struct span {
@@ -114,8 +114,7 @@ static void unfit(struct fitter *fitter, uint32_t collective) {
 
 static int place_parcels(struct dtr_flights *flights) {
     const struct dtr_schedule *schedule = flights->schedule;
-    struct fitter fitter = {
-        .live = malloc((schedule->messages_count + 1) * sizeof *fitter.live)};
+    struct fitter fitter = {.live = malloc((schedule->messages_count + 1) * sizeof *fitter.live)};
     if (!fitter.live)
         return DTR_E_MEMORY;
     for (uint32_t i = 0; i < schedule->steps_count; i++) {
@@ -157,8 +156,8 @@ int dtr_flights_create(const struct dtr_schedule *schedule, struct dtr_flights *
         for (uint32_t j = 0; j < collective->messages; j++) {
             struct parcel *parcel = &flight->parcels[j];
             parcel->message = &schedule->messages[collective->message + j];
-            parcel->bytes = dtr_wire_bytes(collective->wire, parcel->message->rows,
-                                           parcel->message->values);
+            parcel->bytes =
+                dtr_wire_bytes(collective->wire, parcel->message->rows, parcel->message->values);
             parcel->direct = collective->wire == DTR_F32 &&
                              parcel->message->kind != DTR_MESSAGE_REDUCE &&
                              contiguous(schedule, parcel->message);
@@ -201,7 +200,8 @@ static struct dtr_flight_times *times_of(const struct flight *flight) {
     return &flight->flights->times[flight - flight->flights->flights];
 }
 
-/* --- packing ----------------------------------------------------------------------------------- */
+/* --- packing -----------------------------------------------------------------------------------
+ */
 
 static float *view_data(const struct dtr_flights *flights, const struct dtr_view *view,
                         size_t *stride_p) {
@@ -245,7 +245,8 @@ static void *parcel_buffer(const struct flight *flight, const struct parcel *par
     return flights->memory + parcel->staging;
 }
 
-/* --- progress, with the lock held -------------------------------------------------------------- */
+/* --- progress, with the lock held --------------------------------------------------------------
+ */
 
 static int broken(struct dtr_engine *engine, int status, int peer) {
     if (!engine->status) {
@@ -294,8 +295,8 @@ static int post_round(struct dtr_engine *engine, struct flight *flight) {
 static void unpack_round(const struct flight *flight) {
     for (uint32_t i = 0; i < flight->collective->messages; i++) {
         const struct parcel *parcel = &flight->parcels[i];
-        if (parcel->message->round == flight->round &&
-            parcel->message->kind != DTR_MESSAGE_SEND && !parcel->direct)
+        if (parcel->message->round == flight->round && parcel->message->kind != DTR_MESSAGE_SEND &&
+            !parcel->direct)
             unpack(flight, parcel);
     }
 }
@@ -358,7 +359,8 @@ static void move(struct dtr_engine *engine, uint64_t deadline_ns) {
     advance_all(engine);
 }
 
-/* --- the thread, and the callers --------------------------------------------------------------- */
+/* --- the thread, and the callers ---------------------------------------------------------------
+ */
 
 static void *progress(void *arg) {
     struct dtr_engine *engine = arg;
@@ -444,8 +446,7 @@ static int activate(struct dtr_engine *engine, struct flight *flight) {
     return DTR_OK;
 }
 
-int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights,
-                     uint32_t collective) {
+int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective) {
     struct flight *flight = &flights->flights[collective];
     enter(engine);
     int status = engine->status;

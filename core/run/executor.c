@@ -23,7 +23,8 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* --- creation ---------------------------------------------------------------------------------- */
+/* --- creation ----------------------------------------------------------------------------------
+ */
 
 static const struct dtr_tensor_id word_rows = {DTR_TENSOR_WORD_EMBEDDINGS, 0, -1};
 static const struct dtr_tensor_id position_rows = {DTR_TENSOR_POSITION_EMBEDDINGS, 0, -1};
@@ -41,8 +42,8 @@ static int read_embedding_norm(struct dtr_executor *executor, struct dtr_error *
     executor->embedding_beta = executor->embedding_gamma + hidden;
     executor->position_row = executor->embedding_beta + hidden;
     executor->type_rows = executor->position_row + hidden;
-    dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_WEIGHT, 0, -1}, 0, 1,
-                   0, hidden, executor->embedding_gamma, hidden);
+    dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_WEIGHT, 0, -1}, 0, 1, 0,
+                   hidden, executor->embedding_gamma, hidden);
     dtr_model_read(model, (struct dtr_tensor_id){DTR_TENSOR_EMBEDDINGS_NORM_BIAS, 0, -1}, 0, 1, 0,
                    hidden, executor->embedding_beta, hidden);
     dtr_model_read(model, type_rows, 0, model->types, 0, hidden, executor->type_rows, hidden);
@@ -84,8 +85,7 @@ uint64_t dtr_executor_bytes(const struct dtr_executor *executor) {
 }
 
 int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedule,
-                      uint32_t rows_max, struct dtr_program **program_p,
-                      struct dtr_error *error) {
+                      uint32_t rows_max, struct dtr_program **program_p, struct dtr_error *error) {
     struct dtr_program *program = calloc(1, sizeof *program);
     if (!program)
         return dtr_fail_memory(error);
@@ -153,7 +153,8 @@ float *dtr_executor_data(const struct dtr_executor *executor, const struct dtr_p
            (size_t)(view->rows.begin - buffer->row) * buffer->columns + view->columns.begin;
 }
 
-/* --- steps ------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------
+ */
 
 struct run {
     struct dtr_executor *executor;
@@ -216,11 +217,10 @@ static int run_embed(const struct run *run, const struct dtr_step *step) {
 }
 
 static int run_linear(const struct run *run, const struct dtr_step *step) {
-    return dtr_kernels_linear(run->executor->kernels, weight_of(run, step),
-                              dtr_range_count(step->in[0].rows), data(run, &step->in[0]),
-                              stride(run, &step->in[0]), data(run, &step->out),
-                              stride(run, &step->out),
-                              step->flags & DTR_STEP_ACCUMULATE ? DTR_LINEAR_ACCUMULATE : 0);
+    return dtr_kernels_linear(
+        run->executor->kernels, weight_of(run, step), dtr_range_count(step->in[0].rows),
+        data(run, &step->in[0]), stride(run, &step->in[0]), data(run, &step->out),
+        stride(run, &step->out), step->flags & DTR_STEP_ACCUMULATE ? DTR_LINEAR_ACCUMULATE : 0);
 }
 
 static int run_attention(const struct run *run, const struct dtr_step *step) {

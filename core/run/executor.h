@@ -21,7 +21,7 @@ struct dtr_program {
     uint32_t *strategy; /* [groups] what it was lowered for, and where rows are selected, which */
     uint32_t *select;   /* [schedule->selected], or NULL; in the same memory */
     uint32_t tiles;
-    void *companions;   /* what its user keeps with it, and how that is freed */
+    void *companions; /* what its user keeps with it, and how that is freed */
     void (*free_companions)(void *companions);
 };
 
@@ -45,8 +45,7 @@ void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *e
 
 /* Prepares the weights of a schedule and takes it over.  On failure it stays the caller's. */
 int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedule,
-                      uint32_t rows_max, struct dtr_program **program_p,
-                      struct dtr_error *error);
+                      uint32_t rows_max, struct dtr_program **program_p, struct dtr_error *error);
 void dtr_program_free(struct dtr_program *program);
 
 /* Makes the arena large enough for the program; allocates only then. */

@@ -21,7 +21,8 @@ static uint64_t deadline_ns(void) {
     return ((uint64_t)now.tv_sec + PATIENCE_S) * UINT64_C(1000000000);
 }
 
-/* --- kernels ----------------------------------------------------------------------------------- */
+/* --- kernels -----------------------------------------------------------------------------------
+ */
 
 static int keep_kernel(struct dtr_profile *profile, uint32_t device, const char *name,
                        struct dtr_error *error) {
@@ -29,8 +30,7 @@ static int keep_kernel(struct dtr_profile *profile, uint32_t device, const char 
     return profile->kernel[device] ? DTR_OK : dtr_fail_memory(error);
 }
 
-static int measure_worker(struct dtr_session *session, uint32_t device,
-                          struct dtr_error *error) {
+static int measure_worker(struct dtr_session *session, uint32_t device, struct dtr_error *error) {
     struct dtr_profile *profile = session->profile;
     struct dtr_peer *peer = &session->peers[device];
     struct dtr_reader reader;
@@ -41,14 +41,12 @@ static int measure_worker(struct dtr_session *session, uint32_t device,
         status = dtr_peer_expect(peer, DTR_FRAME_PROBED, deadline_ns(), &reader, error);
     if (!status)
         status = dtr_read_probed(&reader, profile->probes_count, &kernel,
-                                 profile->seconds + (size_t)device * profile->probes_count,
-                                 error);
+                                 profile->seconds + (size_t)device * profile->probes_count, error);
     return status ? status : keep_kernel(profile, device, kernel, error);
 }
 
 /* One after the other: devices of one machine would measure each other. */
-static int measure_kernels(struct dtr_session *session,
-                           const struct dtr_session_progress *progress,
+static int measure_kernels(struct dtr_session *session, const struct dtr_session_progress *progress,
                            struct dtr_error *error) {
     struct dtr_profile *profile = session->profile;
     int status = dtr_probe_kernels(session->device, profile->probes, profile->probes_count,
@@ -63,7 +61,8 @@ static int measure_kernels(struct dtr_session *session,
     return status;
 }
 
-/* --- links ------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------
+ */
 
 static int ask_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
                     struct dtr_error *error) {
@@ -82,8 +81,8 @@ static int finish_side(struct dtr_session *session, uint32_t device, uint32_t pe
     if (device == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
                       : dtr_probe_link(session->device, peer, link, error);
-    int status = dtr_peer_expect(&session->peers[device], DTR_FRAME_LINKED, deadline_ns(),
-                                 &reader, error);
+    int status =
+        dtr_peer_expect(&session->peers[device], DTR_FRAME_LINKED, deadline_ns(), &reader, error);
     if (!status)
         status = dtr_read_link(&reader, &frame, error);
     if (!status && !echoes)
@@ -122,8 +121,8 @@ static void fill_links(struct dtr_profile *profile) {
         }
 }
 
-static int measure_links(struct dtr_session *session,
-                         const struct dtr_session_progress *progress, struct dtr_error *error) {
+static int measure_links(struct dtr_session *session, const struct dtr_session_progress *progress,
+                         struct dtr_error *error) {
     const uint32_t devices = session->devices;
     int status = DTR_OK;
     for (uint32_t from = 0; from < devices && !status; from++) {
@@ -153,7 +152,8 @@ int dtr_group_measure(struct dtr_session *session, const struct dtr_session_prog
     return status ? status : measure_links(session, progress, error);
 }
 
-/* --- what requests show ------------------------------------------------------------------------ */
+/* --- what requests show ------------------------------------------------------------------------
+ */
 
 /* Small messages tell of latency, not of bandwidth. */
 static const uint64_t telling_bytes = 8192;
@@ -180,14 +180,12 @@ static void see(const struct dtr_profile *profile, const struct dtr_schedule *sc
         sight->port_s = port_s;
 }
 
-static const struct dtr_schedule *schedule_of(const struct dtr_session *session,
-                                              uint32_t device) {
+static const struct dtr_schedule *schedule_of(const struct dtr_session *session, uint32_t device) {
     const struct dtr_companions *companions = session->program->companions;
     return device ? companions->schedules[device - 1] : session->program->schedule;
 }
 
-static const struct dtr_flight_times *times_of(const struct dtr_session *session,
-                                               uint32_t device) {
+static const struct dtr_flight_times *times_of(const struct dtr_session *session, uint32_t device) {
     const struct dtr_companions *companions = session->program->companions;
     return device ? companions->flight_times[device]
                   : dtr_flights_times(session->program->flights, 0);
@@ -221,8 +219,8 @@ double dtr_group_link_factor(const struct dtr_session *session) {
             break;
         /* It shared the ports with the one before while both were under way. */
         const uint64_t begin_ns = sight.begin_ns > before_ns ? sight.begin_ns : before_ns;
-        const double took_s = (double)(int64_t)(sight.end_ns - begin_ns) * 1e-9 -
-                              session->profile->link[1].latency_s;
+        const double took_s =
+            (double)(int64_t)(sight.end_ns - begin_ns) * 1e-9 - session->profile->link[1].latency_s;
         if (sight.port_s > 0 && took_s > 1e-6)
             factors[count++] = sight.port_s / took_s;
         before_ns = sight.end_ns > before_ns ? sight.end_ns : before_ns;

@@ -41,7 +41,8 @@ static int wrong(const struct dtr_input *input, struct dtr_error *error, const c
                     dtr_experiment_origin(input->experiment, "input", key), key, what);
 }
 
-/* --- texts ------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------
+ */
 
 static int read_file(const char *path, char **bytes_p, size_t *length_p, struct dtr_error *error) {
     FILE *file = fopen(path, "rb");
@@ -80,8 +81,7 @@ static int check_line(const struct dtr_input *input, const struct line *line,
     if (dtr_utf8_is_valid(line->text, line->length) && !memchr(line->text, '\0', line->length))
         return DTR_OK;
     return line->number ? dtr_fail(error, DTR_E_CONFIG, "%s:%llu: this text is not UTF-8",
-                                   input->experiment->input_value,
-                                   (unsigned long long)line->number)
+                                   input->experiment->input_value, (unsigned long long)line->number)
                         : wrong(input, error, "text", "this text is not UTF-8");
 }
 
@@ -111,10 +111,8 @@ static int open_text(struct dtr_input *input, struct dtr_error *error) {
     const struct dtr_experiment *experiment = input->experiment;
     if (!experiment->vocab)
         return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: [model] needs the key 'vocab' for an input of text",
-                        experiment->file);
-    int status =
-        dtr_tokenizer_open(experiment->vocab, experiment->cased, &input->tokenizer, error);
+                        "%s: [model] needs the key 'vocab' for an input of text", experiment->file);
+    int status = dtr_tokenizer_open(experiment->vocab, experiment->cased, &input->tokenizer, error);
     if (status)
         return status;
     if (experiment->input == DTR_INPUT_TEXT) {
@@ -135,7 +133,8 @@ static int open_text(struct dtr_input *input, struct dtr_error *error) {
     return status;
 }
 
-/* --- hidden states ----------------------------------------------------------------------------- */
+/* --- hidden states -----------------------------------------------------------------------------
+ */
 
 static int read_lengths(struct dtr_input *input, const struct dtr_stored_tensor *lengths,
                         uint64_t tokens, struct dtr_error *error) {
@@ -159,13 +158,11 @@ static int read_lengths(struct dtr_input *input, const struct dtr_stored_tensor 
 }
 
 static int open_hidden(struct dtr_input *input, struct dtr_error *error) {
-    int status =
-        dtr_safetensors_open(input->experiment->input_value, &input->hidden_file, error);
+    int status = dtr_safetensors_open(input->experiment->input_value, &input->hidden_file, error);
     if (status)
         return status;
     const struct dtr_stored_tensor *hidden = dtr_safetensors_find(input->hidden_file, "hidden");
-    const struct dtr_stored_tensor *lengths =
-        dtr_safetensors_find(input->hidden_file, "lengths");
+    const struct dtr_stored_tensor *lengths = dtr_safetensors_find(input->hidden_file, "lengths");
     if (!hidden || hidden->type != DTR_STORED_F32 || hidden->rank != 2 || !hidden->shape[0] ||
         hidden->shape[0] > UINT32_MAX / 2 || hidden->shape[1] > UINT32_MAX / 2)
         return wrong(input, error, "hidden", "needs a tensor 'hidden' of F32 [tokens, hidden]");
@@ -184,7 +181,8 @@ static int open_hidden(struct dtr_input *input, struct dtr_error *error) {
     return read_lengths(input, lengths, hidden->shape[0], error);
 }
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening -----------------------------------------------------------------------------------
+ */
 
 static int allocate_tokens(struct dtr_input *input, struct dtr_error *error) {
     const struct dtr_experiment *experiment = input->experiment;
@@ -255,8 +253,7 @@ void dtr_input_close(struct dtr_input *input) {
     free(input);
 }
 
-void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p,
-                       uint32_t *tokens_p) {
+void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p, uint32_t *tokens_p) {
     const bool hidden = input->experiment->input == DTR_INPUT_HIDDEN;
     *sequences_p = hidden ? 1 : input->sequences_max;
     *tokens_p = hidden ? input->tokens_max : input->experiment->sequence_length;
@@ -269,8 +266,8 @@ int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
     if (input->hidden && input->hidden_size != model->shape.hidden)
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: [input] hidden: the states have %u columns, the model's %u",
-                        dtr_experiment_origin(experiment, "input", "hidden"),
-                        input->hidden_size, model->shape.hidden);
+                        dtr_experiment_origin(experiment, "input", "hidden"), input->hidden_size,
+                        model->shape.hidden);
     if (!input->hidden && experiment->sequence_length > model->positions)
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: [input] sequence_length %u is more than the model's %u positions",
@@ -289,7 +286,8 @@ uint64_t dtr_input_pass(const struct dtr_input *input) {
     return input->lines_count ? (input->lines_count + batch - 1) / batch : 1;
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 static int make_sequence(struct dtr_input *input, uint32_t index, const struct line *line,
                          struct dtr_error *error) {
@@ -304,9 +302,8 @@ static int make_sequence(struct dtr_input *input, uint32_t index, const struct l
         .second_length = tab ? line->length - first - 1 : 0,
         .sequence = &input->sequence[index],
     };
-    return dtr_tokenizer_sequence(input->tokenizer, text->first, text->first_length,
-                                  text->second, text->second_length,
-                                  experiment->sequence_length,
+    return dtr_tokenizer_sequence(input->tokenizer, text->first, text->first_length, text->second,
+                                  text->second_length, experiment->sequence_length,
                                   experiment->task == DTR_TASK_ANSWER, &input->sequence[index],
                                   error);
 }

@@ -32,8 +32,7 @@ static const struct dtr_kernel_ops *ops_of(const struct dtr_instance *instance) 
 static int open_base(const struct dtr_chain *above, struct dtr_plugins *plugins, uint32_t threads,
                      uint32_t device, uint32_t devices, const struct dtr_log *log,
                      struct dtr_kernels *kernels, struct dtr_error *error) {
-    int status =
-        dtr_plugins_get(plugins, DTR_KERNEL, base_name, &kernels->base_plugin, error);
+    int status = dtr_plugins_get(plugins, DTR_KERNEL, base_name, &kernels->base_plugin, error);
     if (!status)
         status = dtr_params_defaults(kernels->base_plugin, &kernels->base_params, error);
     if (status)
@@ -59,8 +58,8 @@ int dtr_kernels_open(const struct dtr_experiment *experiment, struct dtr_plugins
         status =
             open_base(&chain, plugins, threads, device, experiment->devices, log, kernels, error);
     if (!status)
-        status = dtr_chain_open(&chain, log, threads, device, experiment->devices,
-                                &kernels->chain, error);
+        status = dtr_chain_open(&chain, log, threads, device, experiment->devices, &kernels->chain,
+                                error);
     if (status) {
         dtr_kernels_close(kernels);
         return status;
@@ -101,7 +100,8 @@ uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels) {
     return kernels->bytes;
 }
 
-/* --- what a weight is made of ------------------------------------------------------------------ */
+/* --- what a weight is made of ------------------------------------------------------------------
+ */
 
 /* Rectangles of the model's tensors, below each other. */
 struct recipe {
@@ -115,8 +115,8 @@ struct recipe {
 
 static void from_heads(struct recipe *recipe, const struct dtr_weight_key *key,
                        uint32_t head_size) {
-    static const enum dtr_tensor_kind weights[] = {
-        DTR_TENSOR_QUERY_WEIGHT, DTR_TENSOR_KEY_WEIGHT, DTR_TENSOR_VALUE_WEIGHT};
+    static const enum dtr_tensor_kind weights[] = {DTR_TENSOR_QUERY_WEIGHT, DTR_TENSOR_KEY_WEIGHT,
+                                                   DTR_TENSOR_VALUE_WEIGHT};
     static const enum dtr_tensor_kind biases[] = {DTR_TENSOR_QUERY_BIAS, DTR_TENSOR_KEY_BIAS,
                                                   DTR_TENSOR_VALUE_BIAS};
     const uint32_t first = key->kind == DTR_WEIGHT_KEY_VALUE;
@@ -125,8 +125,7 @@ static void from_heads(struct recipe *recipe, const struct dtr_weight_key *key,
         recipe->weight[recipe->pieces] = weights[i];
         recipe->bias[recipe->pieces++] = biases[i];
     }
-    recipe->rows =
-        (struct dtr_range){key->part.begin * head_size, key->part.end * head_size};
+    recipe->rows = (struct dtr_range){key->part.begin * head_size, key->part.end * head_size};
 }
 
 static void whole(struct recipe *recipe, enum dtr_tensor_kind weight, enum dtr_tensor_kind bias) {
@@ -154,8 +153,7 @@ static struct recipe recipe_of(const struct dtr_model *model, const struct dtr_w
         break;
     case DTR_WEIGHT_PROJECTION:
         whole(&recipe, DTR_TENSOR_ATTENTION_OUTPUT_WEIGHT, DTR_TENSOR_ATTENTION_OUTPUT_BIAS);
-        recipe.columns =
-            (struct dtr_range){key->part.begin * head_size, key->part.end * head_size};
+        recipe.columns = (struct dtr_range){key->part.begin * head_size, key->part.end * head_size};
         /* Partial sums are added up: the bias comes with the first part only. */
         recipe.has_bias = key->part.begin == 0;
         break;
@@ -199,10 +197,10 @@ static struct recipe recipe_of(const struct dtr_model *model, const struct dtr_w
     return recipe;
 }
 
-/* --- preparing --------------------------------------------------------------------------------- */
+/* --- preparing ---------------------------------------------------------------------------------
+ */
 
-static struct dtr_tensor_id tensor_of(const struct dtr_weight_key *key,
-                                      enum dtr_tensor_kind kind) {
+static struct dtr_tensor_id tensor_of(const struct dtr_weight_key *key, enum dtr_tensor_kind kind) {
     return (struct dtr_tensor_id){kind, key->layer, key->division};
 }
 
@@ -225,8 +223,7 @@ static int prepare_norm(const struct dtr_model *model, const struct recipe *reci
 /* Who runs the layer: the plugin where it can, else the reference. */
 static const struct dtr_instance *choose(struct dtr_kernels *kernels,
                                          const struct dtr_linear *linear) {
-    const struct dtr_op_shape shape = {
-        .size = sizeof shape, .op = DTR_OP_LINEAR, .linear = linear};
+    const struct dtr_op_shape shape = {.size = sizeof shape, .op = DTR_OP_LINEAR, .linear = linear};
     const struct dtr_instance *top = kernels->top;
     if (ops_of(top)->supports(top->self, &shape) > 0)
         return top;
@@ -277,8 +274,7 @@ static int prepare_linear(struct dtr_kernels *kernels, const struct dtr_model *m
                           struct recipe *recipe, uint32_t rows_max, struct dtr_weight *weight,
                           struct dtr_error *error) {
     uint32_t rows, columns;
-    if (!dtr_model_tensor_shape(model, tensor_of(&weight->key, recipe->weight[0]), &rows,
-                                &columns))
+    if (!dtr_model_tensor_shape(model, tensor_of(&weight->key, recipe->weight[0]), &rows, &columns))
         return dtr_fail(error, DTR_E_CONFIG, "the model has no %s weight",
                         dtr_weight_kind_name(weight->key.kind));
     if (dtr_range_empty(recipe->rows))
@@ -294,8 +290,7 @@ static int add_weight(struct dtr_kernels *kernels, struct dtr_weight *weight,
                       struct dtr_error *error) {
     if (kernels->count == kernels->capacity) {
         const size_t capacity = kernels->capacity ? kernels->capacity * 2 : 64;
-        struct dtr_weight **larger =
-            realloc(kernels->weights, capacity * sizeof *kernels->weights);
+        struct dtr_weight **larger = realloc(kernels->weights, capacity * sizeof *kernels->weights);
         if (!larger)
             return dtr_fail_memory(error);
         kernels->weights = larger;
@@ -316,9 +311,8 @@ int dtr_kernels_prepare(struct dtr_kernels *kernels, const struct dtr_model *mod
         return dtr_fail_memory(error);
     weight->key = *key;
     struct recipe recipe = recipe_of(model, key);
-    int status = recipe.norm
-                     ? prepare_norm(model, &recipe, weight, error)
-                     : prepare_linear(kernels, model, &recipe, rows_max, weight, error);
+    int status = recipe.norm ? prepare_norm(model, &recipe, weight, error)
+                             : prepare_linear(kernels, model, &recipe, rows_max, weight, error);
     if (!status)
         status = add_weight(kernels, weight, error);
     if (status)
@@ -338,11 +332,11 @@ const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
     return NULL;
 }
 
-/* --- operations -------------------------------------------------------------------------------- */
+/* --- operations --------------------------------------------------------------------------------
+ */
 
 int dtr_kernels_linear(struct dtr_kernels *kernels, const struct dtr_weight *weight, uint32_t rows,
-                       const float *x, size_t x_stride, float *y, size_t y_stride,
-                       uint32_t flags) {
+                       const float *x, size_t x_stride, float *y, size_t y_stride, uint32_t flags) {
     (void)kernels;
     const struct dtr_instance *instance = weight->instance;
     return ops_of(instance)->linear(instance->self, weight->packed, rows, x, x_stride, y, y_stride,
@@ -401,7 +395,8 @@ bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint
     return any;
 }
 
-/* --- trials ------------------------------------------------------------------------------------ */
+/* --- trials ------------------------------------------------------------------------------------
+ */
 
 int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint32_t rows,
                     void **trial_p, struct dtr_error *error) {
@@ -423,9 +418,9 @@ int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint
         .dtype = kernels->dtype,
     };
     weight->instance = choose(kernels, &linear);
-    const int status = ops_of(weight->instance)
-                           ->prepare(weight->instance->self, &linear, matrix, in, NULL,
-                                     &weight->packed, error);
+    const int status =
+        ops_of(weight->instance)
+            ->prepare(weight->instance->self, &linear, matrix, in, NULL, &weight->packed, error);
     free(matrix);
     if (status)
         weight_free(weight);
@@ -434,8 +429,8 @@ int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint
     return status;
 }
 
-int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows,
-                           const float *x, size_t x_stride, float *y, size_t y_stride) {
+int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows, const float *x,
+                           size_t x_stride, float *y, size_t y_stride) {
     return dtr_kernels_linear(kernels, trial, rows, x, x_stride, y, y_stride, 0);
 }
 

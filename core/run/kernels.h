@@ -46,8 +46,7 @@ uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels);
 
 /* The operations; shapes as in detransformer/kernel.h. */
 int dtr_kernels_linear(struct dtr_kernels *kernels, const struct dtr_weight *weight, uint32_t rows,
-                       const float *x, size_t x_stride, float *y, size_t y_stride,
-                       uint32_t flags);
+                       const float *x, size_t x_stride, float *y, size_t y_stride, uint32_t flags);
 int dtr_kernels_attention(struct dtr_kernels *kernels, const struct dtr_attention *attention);
 int dtr_kernels_add_norm(struct dtr_kernels *kernels, const struct dtr_norm *norm);
 int dtr_kernels_moments(struct dtr_kernels *kernels, const struct dtr_norm *norm);
@@ -56,8 +55,8 @@ int dtr_kernels_normalise(struct dtr_kernels *kernels, const struct dtr_norm *no
 /* A linear layer with a made-up weight, to measure: prepared, run, and let go. */
 int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint32_t rows,
                     void **trial_p, struct dtr_error *error);
-int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows,
-                           const float *x, size_t x_stride, float *y, size_t y_stride);
+int dtr_kernels_try_linear(struct dtr_kernels *kernels, void *trial, uint32_t rows, const float *x,
+                           size_t x_stride, float *y, size_t y_stride);
 void dtr_kernels_untry(struct dtr_kernels *kernels, void *trial);
 
 /* Where the outermost plugin keeps a clock of its own: how late it was and how long it should

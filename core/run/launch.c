@@ -22,8 +22,8 @@ static void become_worker(const char *program, int fd, const char *plugin_path, 
     if (getppid() != leader || fcntl(fd, F_SETFD, 0) < 0)
         _exit(127);
     if (plugin_path)
-        execl(program, "detransformer", "worker", "--control", number, "--plugin-path",
-              plugin_path, (char *)NULL);
+        execl(program, "detransformer", "worker", "--control", number, "--plugin-path", plugin_path,
+              (char *)NULL);
     else
         execl(program, "detransformer", "worker", "--control", number, (char *)NULL);
     _exit(127);

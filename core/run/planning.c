@@ -20,7 +20,7 @@ struct dtr_planning {
     struct dtr_strategy_info *strategies;
     uint8_t *divisions; /* [devices][D] */
     struct dtr_request_shape request;
-    uint32_t *lengths; /* of the largest request */
+    uint32_t *lengths;         /* of the largest request */
     struct dtr_link *observed; /* [from][to] */
     struct dtr_open_chain *planner;
 };
@@ -45,8 +45,8 @@ static int place_by_hand(const struct dtr_experiment *experiment, uint32_t devic
             return dtr_fail(error, DTR_E_CONFIG,
                             "%s: [device] divisions: device %u cannot hold division %s of a "
                             "model with %u divisions",
-                            device_origin(experiment, device, "divisions"), device,
-                            list->words[i], divisions);
+                            device_origin(experiment, device, "divisions"), device, list->words[i],
+                            divisions);
         holds[division] = 1;
     }
     return DTR_OK;
@@ -65,17 +65,17 @@ static int describe_devices(const struct dtr_experiment *experiment,
             .divisions = settings->has_divisions && shape->divisions ? holds : NULL,
             .gflops = planning->profile ? dtr_profile_gflops(planning->profile, i) : 0,
         };
-        const int status =
-            settings->has_divisions
-                ? place_by_hand(experiment, i, shape->divisions, holds, error)
-                : DTR_OK;
+        const int status = settings->has_divisions
+                               ? place_by_hand(experiment, i, shape->divisions, holds, error)
+                               : DTR_OK;
         if (status)
             return status;
     }
     return DTR_OK;
 }
 
-/* --- the simulator, as planners see it ---------------------------------------------------------- */
+/* --- the simulator, as planners see it ----------------------------------------------------------
+ */
 
 /* A planner may hand in a copy of the problem, with other links or another request. */
 static int predict(const struct dtr_problem *problem, const struct dtr_plan *plan,
@@ -89,9 +89,9 @@ static int predict(const struct dtr_problem *problem, const struct dtr_plan *pla
         lowering.selected = 0;
     }
     const int status = dtr_plan_check(plan, error);
-    return status ? status
-                  : dtr_predict(&lowering, plan, planning->profile, problem->link, prediction,
-                                error);
+    return status
+               ? status
+               : dtr_predict(&lowering, plan, planning->profile, problem->link, prediction, error);
 }
 
 static void set_request(struct dtr_planning *planning, uint32_t sequences,
@@ -105,7 +105,8 @@ static void set_request(struct dtr_planning *planning, uint32_t sequences,
         planning->request.tokens += lengths[i];
 }
 
-/* --- profiles ----------------------------------------------------------------------------------- */
+/* --- profiles -----------------------------------------------------------------------------------
+ */
 
 bool dtr_planning_needs_profile(const struct dtr_experiment *experiment) {
     struct dtr_chain chain;
@@ -131,13 +132,12 @@ void dtr_planning_cpu(char *name, size_t bytes) {
         fclose(file);
 }
 
-static int stale(const struct dtr_experiment *experiment, struct dtr_error *error,
-                 const char *what, const char *measured, const char *found) {
+static int stale(const struct dtr_experiment *experiment, struct dtr_error *error, const char *what,
+                 const char *measured, const char *found) {
     return dtr_fail(error, DTR_E_CONFIG,
                     "%s: [planner] profile is stale: it was measured with %s %s, here is %s; "
                     "measure again with detransformer profile",
-                    dtr_experiment_origin(experiment, "planner", "profile"), what, measured,
-                    found);
+                    dtr_experiment_origin(experiment, "planner", "profile"), what, measured, found);
 }
 
 static int check_profile(const struct dtr_experiment *experiment, const struct dtr_model *model,
@@ -181,7 +181,8 @@ int dtr_planning_read_profile(const struct dtr_experiment *experiment,
     return status;
 }
 
-/* --- creation ----------------------------------------------------------------------------------- */
+/* --- creation -----------------------------------------------------------------------------------
+ */
 
 static void describe_problem(struct dtr_planning *planning) {
     const struct dtr_model *model = planning->model;
@@ -214,9 +215,9 @@ static int open_planner(struct dtr_planning *planning, const struct dtr_log *log
     struct dtr_chain chain;
     const struct dtr_experiment *experiment = planning->experiment;
     const int status = dtr_experiment_chain(experiment, DTR_PLANNER, 0, &chain, error);
-    return status ? status
-                  : dtr_chain_open(&chain, log, 1, 0, experiment->devices, &planning->planner,
-                                   error);
+    return status
+               ? status
+               : dtr_chain_open(&chain, log, 1, 0, experiment->devices, &planning->planner, error);
 }
 
 static bool allocate(struct dtr_planning *planning, const struct dtr_session_options *options) {
@@ -226,8 +227,8 @@ static bool allocate(struct dtr_planning *planning, const struct dtr_session_opt
     planning->divisions = calloc((size_t)devices * planning->model->shape.divisions + 1, 1);
     planning->lengths = malloc(options->sequences_max * sizeof *planning->lengths);
     planning->observed = calloc((size_t)devices * devices, sizeof *planning->observed);
-    return planning->devices && planning->strategies && planning->divisions &&
-           planning->lengths && planning->observed;
+    return planning->devices && planning->strategies && planning->divisions && planning->lengths &&
+           planning->observed;
 }
 
 int dtr_planning_create(const struct dtr_experiment *experiment,
@@ -270,11 +271,12 @@ void dtr_planning_free(struct dtr_planning *planning) {
     free(planning);
 }
 
-/* --- plans -------------------------------------------------------------------------------------- */
+/* --- plans --------------------------------------------------------------------------------------
+ */
 
 /* Says where the experiment gives the planner its orders: the first of its keys that is there. */
-static void blame_section(const struct dtr_experiment *experiment,
-                          const struct dtr_plugin *planner, struct dtr_error *error) {
+static void blame_section(const struct dtr_experiment *experiment, const struct dtr_plugin *planner,
+                          struct dtr_error *error) {
     const struct dtr_table table = dtr_plugin_table(planner);
     char section[80];
     snprintf(section, sizeof section, "planner.%s", planner->name);
@@ -293,8 +295,7 @@ static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
                struct dtr_error *error) {
     const struct dtr_instance *planner = dtr_chain_top(planning->planner);
     const struct dtr_planner_ops *ops = planner->plugin->ops;
-    int status = (again ? ops->replan : ops->plan)(planner->self, &planning->problem, plan,
-                                                   error);
+    int status = (again ? ops->replan : ops->plan)(planner->self, &planning->problem, plan, error);
     if (!status)
         status = dtr_plan_check(plan, error);
     if (status)
@@ -302,8 +303,8 @@ static int ask(struct dtr_planning *planning, struct dtr_plan *plan, bool again,
     return status;
 }
 
-static int over_budget(const struct dtr_experiment *experiment, uint32_t device,
-                       uint64_t needed, struct dtr_error *error) {
+static int over_budget(const struct dtr_experiment *experiment, uint32_t device, uint64_t needed,
+                       struct dtr_error *error) {
     return dtr_fail(error, DTR_E_CONFIG,
                     "%s: [device] memory: the plan needs %.2f MiB on device %u of %.2f",
                     device_origin(experiment, device, "memory"), (double)needed / 1048576, device,
@@ -326,9 +327,8 @@ static int check_memory(const struct dtr_planning *planning, const struct dtr_pl
         .size = sizeof prediction,
         .memory_bytes = calloc(experiment->devices, sizeof *prediction.memory_bytes),
     };
-    int status = prediction.memory_bytes
-                     ? dtr_predict_memory(&lowering, plan, &prediction, error)
-                     : dtr_fail_memory(error);
+    int status = prediction.memory_bytes ? dtr_predict_memory(&lowering, plan, &prediction, error)
+                                         : dtr_fail_memory(error);
     for (uint32_t i = 0; i < experiment->devices && !status; i++) {
         const uint64_t budget = experiment->device[i].memory;
         if (budget && prediction.memory_bytes[i] > budget)
@@ -340,9 +340,8 @@ static int check_memory(const struct dtr_planning *planning, const struct dtr_pl
 
 int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
                       struct dtr_error *error) {
-    struct dtr_plan *plan =
-        dtr_plan_create(&planning->model->shape, planning->experiment->devices,
-                        dtr_strategy_count(), error);
+    struct dtr_plan *plan = dtr_plan_create(&planning->model->shape, planning->experiment->devices,
+                                            dtr_strategy_count(), error);
     int status = plan ? dtr_plan_place(plan, planning->devices, sizeof *planning->devices, error)
                       : DTR_E_MEMORY;
     if (!status)

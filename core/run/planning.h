@@ -40,8 +40,7 @@ int dtr_planning_replan(struct dtr_planning *planning, const struct dtr_request 
 
 /* What the plan would take for this request, in seconds; 0 without a profile. */
 int dtr_planning_predict(struct dtr_planning *planning, const struct dtr_request *request,
-                         const struct dtr_plan *plan, double *latency_s_p,
-                         struct dtr_error *error);
+                         const struct dtr_plan *plan, double *latency_s_p, struct dtr_error *error);
 
 /* Tells an adaptive planner what a request took, and by which factor the links were faster than
  * profiled; 0: nothing travelled. */

@@ -17,7 +17,8 @@ static double now_s(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* --- kernels ----------------------------------------------------------------------------------- */
+/* --- kernels -----------------------------------------------------------------------------------
+ */
 
 /* Operands of one shape. */
 struct operands {
@@ -86,10 +87,9 @@ static int prepare(struct dtr_kernels *kernels, const struct dtr_probe *probe,
     memset(operands->y, 0, y * sizeof(float));
     for (size_t i = 0; i < 2 * (size_t)probe->out; i++)
         operands->gamma[i] = 1;
-    return probe->kind == DTR_PROBE_LINEAR
-               ? dtr_kernels_try(kernels, probe->out, probe->in, probe->rows, &operands->packed,
-                                 error)
-               : DTR_OK;
+    return probe->kind == DTR_PROBE_LINEAR ? dtr_kernels_try(kernels, probe->out, probe->in,
+                                                             probe->rows, &operands->packed, error)
+                                           : DTR_OK;
 }
 
 static int measure(struct dtr_kernels *kernels, const struct dtr_probe *probe, double *seconds_p,
@@ -130,7 +130,8 @@ int dtr_probe_kernels(struct dtr_device *device, const struct dtr_probe *probes,
     return status;
 }
 
-/* --- links ------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------
+ */
 
 /* Both sides take turns: the prober sends a message whose length it has announced, the other
  * answers with an empty one. */
@@ -221,8 +222,7 @@ static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_lin
         status = give(line, &end, sizeof end);
     /* Faster than anything there is where the clock is too coarse to tell. */
     const double carried_s = took_s > round_s ? took_s - round_s : (double)bytes / 1e11;
-    *link = (struct dtr_link){.latency_s = round_s / 2,
-                              .bytes_per_s = (double)bytes / carried_s};
+    *link = (struct dtr_link){.latency_s = round_s / 2, .bytes_per_s = (double)bytes / carried_s};
     return status;
 }
 

@@ -59,8 +59,7 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
     setup->options.length_max = dtr_read_u32(reader);
     setup->log_level = dtr_read_u32(reader);
     setup->experiment = dtr_read_text(reader);
-    const uint64_t tokens =
-        (uint64_t)setup->options.sequences_max * setup->options.length_max;
+    const uint64_t tokens = (uint64_t)setup->options.sequences_max * setup->options.length_max;
     return dtr_reader_done(reader) && tokens && tokens <= UINT32_MAX / 2
                ? DTR_OK
                : malformed(error, "experiment");
@@ -119,8 +118,7 @@ static bool probe_sane(const struct dtr_probe *probe) {
     return probe->kind < DTR_PROBE_KINDS && probe->rows && probe->out &&
            (probe->kind == DTR_PROBE_NORM || probe->in) &&
            (uint64_t)probe->rows * probe->out <= most &&
-           (uint64_t)probe->rows * probe->in <= most &&
-           (uint64_t)probe->out * probe->in <= most;
+           (uint64_t)probe->rows * probe->in <= most && (uint64_t)probe->out * probe->in <= most;
 }
 
 int dtr_read_probes(struct dtr_reader *reader, struct dtr_probe **probes_p, uint32_t *count_p,
@@ -238,8 +236,7 @@ static bool request_sane(const struct dtr_request_frame *frame, const struct dtr
     if (tokens > device->tokens_max)
         return false;
     for (uint32_t i = 0; request->select && i < request->selected; i++)
-        if (request->select[i] >= tokens ||
-            (i && request->select[i] <= request->select[i - 1]))
+        if (request->select[i] >= tokens || (i && request->select[i] <= request->select[i - 1]))
             return false;
     for (uint32_t i = 0; request->ids && i < tokens; i++)
         if (request->ids[i] >= device->model->vocabulary ||

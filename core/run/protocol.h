@@ -54,12 +54,11 @@ int dtr_read_probed(struct dtr_reader *reader, uint32_t count, const char **kern
 /* DTR_FRAME_LINK, DTR_FRAME_LINKED */
 struct dtr_link_frame {
     uint32_t peer;
-    bool echoes; /* answer the peer instead of measuring */
+    bool echoes;          /* answer the peer instead of measuring */
     struct dtr_link link; /* LINKED: what was measured */
 };
 void dtr_write_link(struct dtr_writer *writer, const struct dtr_link_frame *frame);
-int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame,
-                  struct dtr_error *error);
+int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame, struct dtr_error *error);
 
 /* DTR_FRAME_READY */
 struct dtr_ready {

@@ -65,8 +65,8 @@ const char *dtr_session_kernel(const struct dtr_session *session, uint32_t devic
  * They live in the session until the next request. */
 struct dtr_device_trace {
     const struct dtr_schedule *schedule;
-    const uint64_t *begin_ns, *end_ns;            /* [steps_count] */
-    const struct dtr_flight_times *flights;       /* [collectives_count] */
+    const uint64_t *begin_ns, *end_ns;      /* [steps_count] */
+    const struct dtr_flight_times *flights; /* [collectives_count] */
 };
 bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
                        struct dtr_device_trace *trace);

@@ -56,9 +56,8 @@ static struct dtr_plan *place(const struct situation *situation, uint32_t strate
     plan->tiles = situation->tiles;
     /* Mixed plans: the groups take turns from the strategy on. */
     for (uint32_t g = 0; g < plan->groups; g++) {
-        uint32_t chosen = strategy < dtr_strategy_count()
-                              ? strategy
-                              : (strategy + g * 5) % dtr_strategy_count();
+        uint32_t chosen =
+            strategy < dtr_strategy_count() ? strategy : (strategy + g * 5) % dtr_strategy_count();
         if (!situation->model.divisions && dtr_strategy_at(chosen)->decoupled)
             chosen = g % 3;
         plan->strategy[g] = chosen;
@@ -167,7 +166,10 @@ static void check_model(struct dtr_model_shape model) {
     for (uint32_t variant = 0; variant < 24; variant++) {
         struct situation situation = {
             .model = model,
-            .lengths = {variant % 5 ? 7 : variant % 2 ? 170 : 1, 3, variant % 7 ? 1 : 60},
+            .lengths = {variant % 5   ? 7
+                        : variant % 2 ? 170
+                                      : 1,
+                        3, variant % 7 ? 1 : 60},
             .sequences = variant % 2 ? 3 : 1,
             .hidden_input = variant % 3 == 0,
             .keep_layers = variant % 4 == 1,
@@ -176,7 +178,8 @@ static void check_model(struct dtr_model_shape model) {
         memcpy(situation.share, shares[variant / 8], sizeof situation.share);
         if (variant % 4 == 2) {
             situation.selected = situation.sequences;
-            memcpy(situation.select, (uint32_t[]){0, situation.lengths[0], situation.lengths[0] + 3},
+            memcpy(situation.select,
+                   (uint32_t[]){0, situation.lengths[0], situation.lengths[0] + 3},
                    sizeof situation.select);
         }
         for (situation.devices = variant / 8 == 2 ? 2 : 1; situation.devices <= DEVICES_MOST;
@@ -248,8 +251,7 @@ static void test_traffic_of_the_paper(void **state) {
 }
 
 /* Four devices of 31 GFLOP/s, for which only linear layers and attention count. */
-static double step_s(void *arg, const struct dtr_schedule *schedule,
-                     const struct dtr_step *step) {
+static double step_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
     (void)arg;
     return (double)dtr_account_flops(schedule, step) / 31e9;
 }
@@ -272,9 +274,9 @@ static double simulated_s(const char *name, double mbit, uint32_t tiles) {
     }
     const struct dtr_cost cost = {.step_s = step_s, .link = link};
     struct dtr_simulation simulation = {0};
-    assert_int_equal(dtr_simulate((const struct dtr_schedule *const *)schedules, 4, &cost,
-                                  &simulation, &error),
-                     DTR_OK);
+    assert_int_equal(
+        dtr_simulate((const struct dtr_schedule *const *)schedules, 4, &cost, &simulation, &error),
+        DTR_OK);
     for (uint32_t i = 0; i < 4; i++)
         dtr_schedule_free(schedules[i]);
     dtr_plan_free(plan);
@@ -318,9 +320,12 @@ static void test_split_largest_remainder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split_largest_remainder), cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_full_width),              cmocka_unit_test(test_split_width),
-        cmocka_unit_test(test_traffic_of_the_paper), cmocka_unit_test(test_simulated_time),
+        cmocka_unit_test(test_split_largest_remainder),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_full_width),
+        cmocka_unit_test(test_split_width),
+        cmocka_unit_test(test_traffic_of_the_paper),
+        cmocka_unit_test(test_simulated_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
