@@ -98,8 +98,7 @@ static void end(struct suite *suite) {
         wrong(suite, "it has asked %u times what a plan would take that cannot be run", refused);
 }
 
-/* --- what every plan must be --------------------------------------------------------------------
- */
+/* --- what every plan must be ------------------------------------------------------------------ */
 
 static void inspect_strategies(struct suite *suite) {
     const struct planner_rig *rig = suite->rig;
@@ -175,8 +174,7 @@ static void check_plans(struct suite *suite) {
     }
 }
 
-/* --- what cannot be planned ---------------------------------------------------------------------
- */
+/* --- what cannot be planned ------------------------------------------------------------------- */
 
 static void expect_refusal(struct suite *suite, const char *name, const char *which) {
     struct dtr_error error = {0};
@@ -222,8 +220,7 @@ static void check_broken_predictions(struct suite *suite) {
     report(suite, "passes errors on", "predict() fails");
 }
 
-/* --- planning again -----------------------------------------------------------------------------
- */
+/* --- planning again --------------------------------------------------------------------------- */
 
 static bool places_alike(const struct dtr_plan *a, const struct dtr_plan *b) {
     return !memcmp(a->share, b->share, a->devices * sizeof *a->share) &&
@@ -277,8 +274,7 @@ static void check_requests(struct suite *suite) {
     report(suite, name, "whatever is observed");
 }
 
-/* --- memory that runs out -----------------------------------------------------------------------
- */
+/* --- memory that runs out --------------------------------------------------------------------- */
 
 /* Every allocation fails once.  False: this one was not made any more. */
 static bool try_without(struct suite *suite, int64_t allocations) {

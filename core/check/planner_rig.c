@@ -12,8 +12,7 @@
 #define WEIGHTS_MIB 400.0
 #define WORK 2.0 /* GFLOP of one token */
 
-/* --- services that count ------------------------------------------------------------------------
- */
+/* --- services that count ---------------------------------------------------------------------- */
 
 static void *counting_allocate(const struct dtr_host *host, size_t align, size_t bytes) {
     struct planner_host *counting = (struct planner_host *)(uintptr_t)host;
@@ -33,8 +32,7 @@ static void counting_release(const struct dtr_host *host, void *memory) {
     free(memory);
 }
 
-/* --- costs --------------------------------------------------------------------------------------
- */
+/* --- costs ------------------------------------------------------------------------------------ */
 
 static double sum_of_shares(const struct dtr_plan *plan) {
     double sum = 0.0;
@@ -126,8 +124,7 @@ uint64_t dtr_planner_rig_excess(const struct planner_rig *rig) {
     return most;
 }
 
-/* --- the problem --------------------------------------------------------------------------------
- */
+/* --- the problem ------------------------------------------------------------------------------ */
 
 static void describe_devices(struct planner_rig *rig) {
     const struct planner_case *what = rig->what;
@@ -182,8 +179,7 @@ static void describe(struct planner_rig *rig, const struct planner_case *what) {
     };
 }
 
-/* --- the instance -------------------------------------------------------------------------------
- */
+/* --- the instance ----------------------------------------------------------------------------- */
 
 static int open_one(struct planner_rig *rig, const struct dtr_plugin *plugin, const void *params,
                     const struct dtr_log *log, int64_t allocations, struct dtr_error *error) {

@@ -26,8 +26,7 @@ static const struct dtr_option options[] = {
     {NULL, NULL, NULL, false},
 };
 
-/* --- finding the files -------------------------------------------------------------------------
- */
+/* --- finding the files ------------------------------------------------------------------------ */
 
 struct files {
     char *config, *weights; /* weights NULL: there are none */
@@ -106,8 +105,7 @@ static int find_files(const char *path, struct files *files, struct dtr_error *e
     return files->weights && files->config ? DTR_OK : dtr_fail_memory(error);
 }
 
-/* --- the model ---------------------------------------------------------------------------------
- */
+/* --- the model -------------------------------------------------------------------------------- */
 
 /* "12.3 MiB"; returns `out`. */
 static const char *bytes_text(uint64_t bytes, char out[static 24]) {
@@ -220,8 +218,7 @@ static void print_tensors(const struct dtr_checkpoint *checkpoint) {
     }
 }
 
-/* --- what devices would hold -------------------------------------------------------------------
- */
+/* --- what devices would hold ------------------------------------------------------------------ */
 
 /* What one device holds of the layers when `strategy` runs all of them, read off its schedule. */
 static int weigh(const struct dtr_model *model, struct dtr_plan *plan, uint32_t strategy,
@@ -297,8 +294,7 @@ static int print_placement(const struct dtr_model *model, uint32_t devices,
     return status;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static int inspect_model(const struct files *files, uint32_t devices, struct dtr_error *error) {
     const struct dtr_model_source source = {

@@ -27,8 +27,7 @@ static const struct dtr_option common_options[] = {
     {NULL, NULL, NULL, false},
 };
 
-/* --- help --------------------------------------------------------------------------------------
- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 static void print_options(const struct dtr_option *options) {
     for (size_t i = 0; options && options[i].name; i++) {
@@ -61,8 +60,7 @@ static void print_command(const struct dtr_command *command) {
         printf("\n%s\n", command->help);
 }
 
-/* --- arguments ---------------------------------------------------------------------------------
- */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 static int usage_error(const char *what, const char *word, const char *more) {
     fprintf(stderr, "detransformer: %s '%s'%s\n", what, word, more);

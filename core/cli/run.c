@@ -27,8 +27,7 @@ static const char *option(const struct dtr_arguments *arguments, const char *nam
     return dtr_argument(&dtr_command_run, arguments, name);
 }
 
-/* --- what narrow types cost --------------------------------------------------------------------
- */
+/* --- what narrow types cost ------------------------------------------------------------------- */
 
 /* True when something is kept, multiplied or sent in less than 32 bits. */
 static bool narrow(const struct dtr_experiment *experiment) {
@@ -98,8 +97,7 @@ static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *
     return status;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 /* Then nothing else goes to standard output. */
 static bool is_json_output(const struct dtr_arguments *arguments) {

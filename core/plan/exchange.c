@@ -128,8 +128,7 @@ struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout
     return (struct dtr_spread){.layout = layout, .columns = b->model->hidden, .name = "x"};
 }
 
-/* --- collectives under construction ------------------------------------------------------------
- */
+/* --- collectives under construction ----------------------------------------------------------- */
 
 /* Collects the messages of one collective; the collective itself is only made with the first. */
 struct assembly {

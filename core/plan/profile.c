@@ -18,8 +18,7 @@ static const double start_s = 10e-6, copy_bytes_per_s = 6e9;
 
 static const char *const kind_names[] = {"linear", "attention", "norm"};
 
-/* --- shapes ------------------------------------------------------------------------------------
- */
+/* --- shapes ----------------------------------------------------------------------------------- */
 
 static int add_probe(struct dtr_profile *profile, uint32_t kind, uint32_t rows, uint32_t out,
                      uint32_t in) {
@@ -116,8 +115,7 @@ void dtr_profile_free(struct dtr_profile *profile) {
     free(profile);
 }
 
-/* --- files -------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static void write_device(const struct dtr_profile *profile, uint32_t device, FILE *out) {
     fprintf(out, "\n[device.%u]\n", device);
@@ -249,8 +247,7 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
     return status;
 }
 
-/* --- costs -------------------------------------------------------------------------------------
- */
+/* --- costs ------------------------------------------------------------------------------------ */
 
 /* How far apart two sizes are, on the scale on which doubling is one. */
 static double distance(uint32_t a, uint32_t b) {

@@ -49,8 +49,7 @@ struct simulator {
     int status;
 };
 
-/* --- the heap of events ------------------------------------------------------------------------
- */
+/* --- the heap of events ----------------------------------------------------------------------- */
 
 static bool before(const struct event *a, const struct event *b) {
     return a->time_s < b->time_s || (a->time_s == b->time_s && a->order < b->order);
@@ -92,8 +91,7 @@ static struct event pop(struct simulator *s) {
     return top;
 }
 
-/* --- messages ----------------------------------------------------------------------------------
- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 /* The receiver's side of a message: the same tag and round, from the sender.  Receives are listed
  * by how far away the sender is, so the place is nearly always the first one tried. */
@@ -160,8 +158,7 @@ static void depart(struct simulator *s, const struct event *event) {
                            .kind = ARRIVED});
 }
 
-/* --- collectives -------------------------------------------------------------------------------
- */
+/* --- collectives ------------------------------------------------------------------------------ */
 
 static void complete(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
     struct device *device = &s->devices[index];
@@ -211,8 +208,7 @@ static void finish_message(struct simulator *s, const struct event *event) {
     begin_round(s, event->device, collective, event->time_s);
 }
 
-/* --- devices -----------------------------------------------------------------------------------
- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static void begin_collective(struct simulator *s, uint32_t index, uint32_t collective) {
     struct device *device = &s->devices[index];
@@ -247,8 +243,7 @@ static void resume(struct simulator *s, uint32_t index) {
     }
 }
 
-/* --- set-up ------------------------------------------------------------------------------------
- */
+/* --- set-up ----------------------------------------------------------------------------------- */
 
 static int prepare_device(struct simulator *s, struct device *device,
                           const struct dtr_schedule *schedule) {

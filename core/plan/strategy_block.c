@@ -9,8 +9,7 @@
 #include "plan/strategy.h"
 #include "plan/tensor.h"
 
-/* --- decoupled layers --------------------------------------------------------------------------
- */
+/* --- decoupled layers ------------------------------------------------------------------------- */
 
 static bool alone(const struct dtr_builder *b, uint32_t division) {
     return b->sharing[division].members == 1 && dtr_plan_holds(b->plan, division, b->device);
@@ -97,8 +96,7 @@ static uint32_t decoupled_layers(struct dtr_builder *b, uint32_t group, enum dtr
     return original;
 }
 
-/* --- original layers ---------------------------------------------------------------------------
- */
+/* --- original layers -------------------------------------------------------------------------- */
 
 static void whole_layer(struct dtr_builder *b, uint32_t layer, enum dtr_layout layout, bool works) {
     const struct dtr_block block = dtr_original_block(b, layer);

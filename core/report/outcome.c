@@ -39,8 +39,7 @@ static cJSON *sequence_object(const struct dtr_input *input, uint32_t index, uin
     return object;
 }
 
-/* --- encode ------------------------------------------------------------------------------------
- */
+/* --- encode ----------------------------------------------------------------------------------- */
 
 static void encode(cJSON *object, const struct dtr_model *model, const float *first_row) {
     double sum = 0;
@@ -52,8 +51,7 @@ static void encode(cJSON *object, const struct dtr_model *model, const float *fi
     cJSON_AddNumberToObject(object, "norm", sqrt(sum));
 }
 
-/* --- classify ----------------------------------------------------------------------------------
- */
+/* --- classify --------------------------------------------------------------------------------- */
 
 static void classify(cJSON *object, const struct dtr_model *model, const float *logits,
                      uint32_t labels) {
@@ -72,8 +70,7 @@ static void classify(cJSON *object, const struct dtr_model *model, const float *
     free(probability);
 }
 
-/* --- fill-mask ---------------------------------------------------------------------------------
- */
+/* --- fill-mask -------------------------------------------------------------------------------- */
 
 static void fill_mask(cJSON *masks, const struct dtr_input *input, const float *logits,
                       uint32_t vocabulary) {
@@ -99,8 +96,7 @@ static void fill_mask(cJSON *masks, const struct dtr_input *input, const float *
     free(probability);
 }
 
-/* --- answer ------------------------------------------------------------------------------------
- */
+/* --- answer ----------------------------------------------------------------------------------- */
 
 /* The best pair of a start and an end in the paragraph, the end not before the start. */
 static void answer(cJSON *object, const struct dtr_input_text *text, const float *logits) {
@@ -127,8 +123,7 @@ static void answer(cJSON *object, const struct dtr_input_text *text, const float
     cJSON_AddNumberToObject(object, "score", best);
 }
 
-/* --- all ---------------------------------------------------------------------------------------
- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 cJSON *dtr_outcome_create(const struct dtr_experiment *experiment, const struct dtr_model *model,
                           const struct dtr_input *input, const struct dtr_request *request,

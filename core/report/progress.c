@@ -2,27 +2,22 @@
 #include "report/progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { BAR = 30 };
+#include "base/clock.h"
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
+enum { BAR = 30 };
 
 void dtr_progress_begin(struct dtr_progress *progress) {
     *progress = (struct dtr_progress){
         .terminal = isatty(STDERR_FILENO),
-        .begin_ns = now_ns(),
+        .begin_ns = dtr_now_ns(),
     };
 }
 
 void dtr_progress_step(struct dtr_progress *progress, const char *what, uint64_t done,
                        uint64_t total) {
-    const uint64_t now = now_ns(), second = UINT64_C(1000000000);
+    const uint64_t now = dtr_now_ns(), second = DTR_SECOND_NS;
     if (!progress->terminal || now - progress->begin_ns < second ||
         now - progress->drawn_ns < second / 10)
         return;

@@ -87,8 +87,7 @@ bool dtr_report_valid(const struct dtr_report *report, char *why, size_t bytes) 
     return true;
 }
 
-/* --- statistics --------------------------------------------------------------------------------
- */
+/* --- statistics ------------------------------------------------------------------------------- */
 
 struct latency {
     double median, least, mean, p95;
@@ -120,8 +119,7 @@ static bool latency_of(const struct dtr_report *report, struct latency *latency)
     return true;
 }
 
-/* --- for people --------------------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------------------- */
 
 static void print_strategies(const struct dtr_plan *plan, FILE *out) {
     bool same = true;
@@ -164,8 +162,7 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
         fprintf(out, "\nINVALID: %s; give it more cores or a slower device\n", why);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------
- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static cJSON *model_json(const struct dtr_report *report) {
     const struct dtr_model *model = dtr_session_model(report->session);

@@ -190,8 +190,7 @@ int dtr_report_save(const struct dtr_experiment *experiment, const cJSON *json, 
     return status;
 }
 
-/* --- tensors -----------------------------------------------------------------------------------
- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 static struct dtr_stored_tensor matrix(const char *name, const float *data, uint64_t rows,
                                        uint64_t columns) {

@@ -34,8 +34,7 @@ struct dtr_sweep {
     FILE *csv;
 };
 
-/* --- the grid ----------------------------------------------------------------------------------
- */
+/* --- the grid --------------------------------------------------------------------------------- */
 
 static int collect(struct dtr_sweep *sweep, struct dtr_error *error) {
     const struct dtr_grid *grid;
@@ -159,8 +158,7 @@ const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point) {
     return sweep->name;
 }
 
-/* --- the CSV file ------------------------------------------------------------------------------
- */
+/* --- the CSV file ----------------------------------------------------------------------------- */
 
 /* What names a point, up to the first figure. */
 static void write_place(const struct dtr_sweep *sweep, size_t point, FILE *out) {
@@ -345,8 +343,7 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
                : DTR_OK;
 }
 
-/* --- for people --------------------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------------------- */
 
 static void print_figure(double value, int decimals, FILE *out) {
     if (isfinite(value))
@@ -395,8 +392,7 @@ void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
           out);
 }
 
-/* --- the plot ----------------------------------------------------------------------------------
- */
+/* --- the plot --------------------------------------------------------------------------------- */
 
 static bool numeric(const struct dtr_grid *axis) {
     for (size_t i = 0; i < axis->values.count; i++) {

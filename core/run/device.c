@@ -27,8 +27,7 @@ struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experi
     };
 }
 
-/* --- opening and closing -----------------------------------------------------------------------
- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 
 static int open_transport(struct dtr_device *device, struct dtr_error *error) {
     const struct dtr_experiment *experiment = device->experiment;
@@ -102,8 +101,7 @@ void dtr_device_close(struct dtr_device *device) {
     free(device);
 }
 
-/* --- the group ---------------------------------------------------------------------------------
- */
+/* --- the group -------------------------------------------------------------------------------- */
 
 int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error) {
     text[0] = '\0';
@@ -144,8 +142,7 @@ void dtr_device_abort(struct dtr_device *device) {
         transport_ops(device)->abort(transport_self(device));
 }
 
-/* --- weights and programs ----------------------------------------------------------------------
- */
+/* --- weights and programs --------------------------------------------------------------------- */
 
 static const enum dtr_head head_of_task[] = {
     [DTR_TASK_ENCODE] = DTR_HEAD_NONE,

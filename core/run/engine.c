@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "plan/wire.h"
 
 /* The thread looks up from the transport at least this often. */
@@ -61,14 +62,7 @@ struct dtr_engine {
     uint32_t active_count, active_capacity;
 };
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-/* --- the memory of flights ---------------------------------------------------------------------
- */
+/* --- the memory of flights -------------------------------------------------------------------- */
 
 static bool contiguous(const struct dtr_schedule *schedule, const struct dtr_message *message) {
     const struct dtr_view *view = &schedule->views[message->view];
@@ -200,8 +194,7 @@ static struct dtr_flight_times *times_of(const struct flight *flight) {
     return &flight->flights->times[flight - flight->flights->flights];
 }
 
-/* --- packing -----------------------------------------------------------------------------------
- */
+/* --- packing ---------------------------------------------------------------------------------- */
 
 static float *view_data(const struct dtr_flights *flights, const struct dtr_view *view,
                         size_t *stride_p) {
@@ -245,8 +238,7 @@ static void *parcel_buffer(const struct flight *flight, const struct parcel *par
     return flights->memory + parcel->staging;
 }
 
-/* --- progress, with the lock held --------------------------------------------------------------
- */
+/* --- progress, with the lock held ------------------------------------------------------------- */
 
 static int broken(struct dtr_engine *engine, int status, int peer) {
     if (!engine->status) {
@@ -331,7 +323,7 @@ static int advance(struct dtr_engine *engine, struct flight *flight) {
         unpack_round(flight);
         if (++flight->round == flight->collective->rounds) {
             flight->active = false;
-            times_of(flight)->end_ns = now_ns();
+            times_of(flight)->end_ns = dtr_now_ns();
             return DTR_OK;
         }
         const int status = post_round(engine, flight);
@@ -359,8 +351,7 @@ static void move(struct dtr_engine *engine, uint64_t deadline_ns) {
     advance_all(engine);
 }
 
-/* --- the thread, and the callers ---------------------------------------------------------------
- */
+/* --- the thread, and the callers -------------------------------------------------------------- */
 
 static void *progress(void *arg) {
     struct dtr_engine *engine = arg;
@@ -373,7 +364,7 @@ static void *progress(void *arg) {
         atomic_store(&engine->sleeping, true);
         /* A caller that came before the flag was up did not wake us. */
         const bool alone = atomic_load(&engine->callers) == 0;
-        move(engine, alone ? now_ns() + look_up_ns : 0);
+        move(engine, alone ? dtr_now_ns() + look_up_ns : 0);
         atomic_store(&engine->sleeping, false);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -441,7 +432,7 @@ static int activate(struct dtr_engine *engine, struct flight *flight) {
     }
     flight->round = 0;
     flight->active = true;
-    times_of(flight)->begin_ns = now_ns();
+    times_of(flight)->begin_ns = dtr_now_ns();
     engine->active[engine->active_count++] = flight;
     return DTR_OK;
 }
@@ -465,7 +456,7 @@ int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint
     const struct flight *flight = &flights->flights[collective];
     enter(engine);
     while (flight->active && !engine->status)
-        move(engine, now_ns() + look_up_ns);
+        move(engine, dtr_now_ns() + look_up_ns);
     const int status = flight->active ? engine->status : DTR_OK;
     leave(engine);
     return status;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 struct dtr_executor {
     const struct dtr_model *model;
     struct dtr_kernels *kernels;
@@ -17,14 +19,7 @@ struct dtr_executor {
     float *position_row;                     /* [hidden], scratch */
 };
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-/* --- creation ----------------------------------------------------------------------------------
- */
+/* --- creation --------------------------------------------------------------------------------- */
 
 static const struct dtr_tensor_id word_rows = {DTR_TENSOR_WORD_EMBEDDINGS, 0, -1};
 static const struct dtr_tensor_id position_rows = {DTR_TENSOR_POSITION_EMBEDDINGS, 0, -1};
@@ -153,8 +148,7 @@ float *dtr_executor_data(const struct dtr_executor *executor, const struct dtr_p
            (size_t)(view->rows.begin - buffer->row) * buffer->columns + view->columns.begin;
 }
 
-/* --- steps -------------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 struct run {
     struct dtr_executor *executor;
@@ -366,12 +360,12 @@ int dtr_executor_run(struct dtr_executor *executor, struct dtr_program *program,
     const struct dtr_schedule *schedule = program->schedule;
     const struct run run = {executor, program, tokens};
     dtr_flights_begin(program->flights, executor->arena);
-    uint64_t at = now_ns();
+    uint64_t at = dtr_now_ns();
     for (uint32_t i = 0; i < schedule->steps_count; i++) {
         const struct dtr_step *step = &schedule->steps[i];
         const int status = run_step(&run, step);
         program->begin_ns[i] = at;
-        program->end_ns[i] = at = now_ns();
+        program->end_ns[i] = at = dtr_now_ns();
         if (status) {
             failed(&run, step, status, error);
             if (executor->engine)

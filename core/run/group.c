@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "plan/account.h"
 #include "run/probe.h"
 
@@ -16,13 +17,10 @@
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
 static uint64_t deadline_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return ((uint64_t)now.tv_sec + PATIENCE_S) * UINT64_C(1000000000);
+    return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
 }
 
-/* --- kernels -----------------------------------------------------------------------------------
- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static int keep_kernel(struct dtr_profile *profile, uint32_t device, const char *name,
                        struct dtr_error *error) {
@@ -61,8 +59,7 @@ static int measure_kernels(struct dtr_session *session, const struct dtr_session
     return status;
 }
 
-/* --- links -------------------------------------------------------------------------------------
- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static int ask_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
                     struct dtr_error *error) {
@@ -152,8 +149,7 @@ int dtr_group_measure(struct dtr_session *session, const struct dtr_session_prog
     return status ? status : measure_links(session, progress, error);
 }
 
-/* --- what requests show ------------------------------------------------------------------------
- */
+/* --- what requests show ----------------------------------------------------------------------- */
 
 /* Small messages tell of latency, not of bandwidth. */
 static const uint64_t telling_bytes = 8192;

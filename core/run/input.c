@@ -41,8 +41,7 @@ static int wrong(const struct dtr_input *input, struct dtr_error *error, const c
                     dtr_experiment_origin(input->experiment, "input", key), key, what);
 }
 
-/* --- texts -------------------------------------------------------------------------------------
- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static int read_file(const char *path, char **bytes_p, size_t *length_p, struct dtr_error *error) {
     FILE *file = fopen(path, "rb");
@@ -133,8 +132,7 @@ static int open_text(struct dtr_input *input, struct dtr_error *error) {
     return status;
 }
 
-/* --- hidden states -----------------------------------------------------------------------------
- */
+/* --- hidden states ---------------------------------------------------------------------------- */
 
 static int read_lengths(struct dtr_input *input, const struct dtr_stored_tensor *lengths,
                         uint64_t tokens, struct dtr_error *error) {
@@ -181,8 +179,7 @@ static int open_hidden(struct dtr_input *input, struct dtr_error *error) {
     return read_lengths(input, lengths, hidden->shape[0], error);
 }
 
-/* --- opening -----------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int allocate_tokens(struct dtr_input *input, struct dtr_error *error) {
     const struct dtr_experiment *experiment = input->experiment;
@@ -286,8 +283,7 @@ uint64_t dtr_input_pass(const struct dtr_input *input) {
     return input->lines_count ? (input->lines_count + batch - 1) / batch : 1;
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static int make_sequence(struct dtr_input *input, uint32_t index, const struct line *line,
                          struct dtr_error *error) {

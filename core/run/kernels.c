@@ -100,8 +100,7 @@ uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels) {
     return kernels->bytes;
 }
 
-/* --- what a weight is made of ------------------------------------------------------------------
- */
+/* --- what a weight is made of ----------------------------------------------------------------- */
 
 /* Rectangles of the model's tensors, below each other. */
 struct recipe {
@@ -197,8 +196,7 @@ static struct recipe recipe_of(const struct dtr_model *model, const struct dtr_w
     return recipe;
 }
 
-/* --- preparing ---------------------------------------------------------------------------------
- */
+/* --- preparing -------------------------------------------------------------------------------- */
 
 static struct dtr_tensor_id tensor_of(const struct dtr_weight_key *key, enum dtr_tensor_kind kind) {
     return (struct dtr_tensor_id){kind, key->layer, key->division};
@@ -332,8 +330,7 @@ const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
     return NULL;
 }
 
-/* --- operations --------------------------------------------------------------------------------
- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 int dtr_kernels_linear(struct dtr_kernels *kernels, const struct dtr_weight *weight, uint32_t rows,
                        const float *x, size_t x_stride, float *y, size_t y_stride, uint32_t flags) {
@@ -395,8 +392,7 @@ bool dtr_kernels_lateness(struct dtr_kernels *kernels, uint64_t *late_ns_p, uint
     return any;
 }
 
-/* --- trials ------------------------------------------------------------------------------------
- */
+/* --- trials ----------------------------------------------------------------------------------- */
 
 int dtr_kernels_try(struct dtr_kernels *kernels, uint32_t out, uint32_t in, uint32_t rows,
                     void **trial_p, struct dtr_error *error) {

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* In the new process until exec: only what is safe after fork(). */
 static void become_worker(const char *program, int fd, const char *plugin_path, pid_t leader) {
     char number[16];
@@ -53,12 +55,6 @@ int dtr_launch_local(const char *plugin_path, struct dtr_worker_process *process
     return DTR_OK;
 }
 
-static bool past(uint64_t deadline_ns) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec >= deadline_ns;
-}
-
 void dtr_launch_reap(pid_t pid, uint64_t deadline_ns, char *how, size_t bytes) {
     const struct timespec moment = {.tv_nsec = 2000000};
     bool killed = false;
@@ -68,7 +64,7 @@ void dtr_launch_reap(pid_t pid, uint64_t deadline_ns, char *how, size_t bytes) {
     while ((got = waitpid(pid, &status, killed ? 0 : WNOHANG)) != pid) {
         if (got < 0 && errno != EINTR)
             return;
-        if (!killed && past(deadline_ns)) {
+        if (!killed && dtr_now_ns() >= deadline_ns) {
             kill(pid, SIGKILL);
             killed = true;
         } else if (!killed) {

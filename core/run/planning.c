@@ -74,8 +74,7 @@ static int describe_devices(const struct dtr_experiment *experiment,
     return DTR_OK;
 }
 
-/* --- the simulator, as planners see it ----------------------------------------------------------
- */
+/* --- the simulator, as planners see it -------------------------------------------------------- */
 
 /* A planner may hand in a copy of the problem, with other links or another request. */
 static int predict(const struct dtr_problem *problem, const struct dtr_plan *plan,
@@ -105,8 +104,7 @@ static void set_request(struct dtr_planning *planning, uint32_t sequences,
         planning->request.tokens += lengths[i];
 }
 
-/* --- profiles -----------------------------------------------------------------------------------
- */
+/* --- profiles --------------------------------------------------------------------------------- */
 
 bool dtr_planning_needs_profile(const struct dtr_experiment *experiment) {
     struct dtr_chain chain;
@@ -181,8 +179,7 @@ int dtr_planning_read_profile(const struct dtr_experiment *experiment,
     return status;
 }
 
-/* --- creation -----------------------------------------------------------------------------------
- */
+/* --- creation --------------------------------------------------------------------------------- */
 
 static void describe_problem(struct dtr_planning *planning) {
     const struct dtr_model *model = planning->model;
@@ -271,8 +268,7 @@ void dtr_planning_free(struct dtr_planning *planning) {
     free(planning);
 }
 
-/* --- plans --------------------------------------------------------------------------------------
- */
+/* --- plans ------------------------------------------------------------------------------------ */
 
 /* Says where the experiment gives the planner its orders: the first of its keys that is there. */
 static void blame_section(const struct dtr_experiment *experiment, const struct dtr_plugin *planner,

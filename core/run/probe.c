@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 /* Each shape runs until it has run so often or so long.  The mean counts: kernels that keep a clock
  * of their own make up in one call for what they were late in another. */
@@ -12,13 +13,10 @@ enum { REPEATS = 5 };
 static const double patience_s = 0.06;
 
 static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    return (double)dtr_now_ns() * 1e-9;
 }
 
-/* --- kernels -----------------------------------------------------------------------------------
- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 /* Operands of one shape. */
 struct operands {
@@ -130,8 +128,7 @@ int dtr_probe_kernels(struct dtr_device *device, const struct dtr_probe *probes,
     return status;
 }
 
-/* --- links -------------------------------------------------------------------------------------
- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 /* Both sides take turns: the prober sends a message whose length it has announced, the other
  * answers with an empty one. */

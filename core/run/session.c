@@ -7,23 +7,16 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "plan/account.h"
 #include "run/launch.h"
-
-static const uint64_t second_ns = UINT64_C(1000000000);
 
 /* Time for a worker to start, to load its plugins and to join; weights may take longer. */
 enum { START_S = 60, END_S = 3, BLAME_S = 1 };
 /* Between two looks at the other workers while one is waited for. */
 #define LOOK_NS UINT64_C(100000000)
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * second_ns + (uint64_t)now.tv_nsec;
-}
-
-/* --- talking to workers ------------------------------------------------------------------------ */
+/* --- talking to workers ----------------------------------------------------------------------- */
 
 static void interrupted(void *arg, const struct dtr_frame *frame) {
     struct dtr_peer *peer = arg;
@@ -46,7 +39,7 @@ int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_er
 static int receive(struct dtr_peer *peer, uint64_t deadline_ns, struct dtr_frame *frame) {
     for (;;) {
         const bool interrupted = atomic_load(&peer->session->interrupted);
-        const uint64_t now = now_ns(), soon = interrupted ? now : now + LOOK_NS;
+        const uint64_t now = dtr_now_ns(), soon = interrupted ? now : now + LOOK_NS;
         const int status =
             dtr_channel_receive(peer->channel, soon < deadline_ns ? soon : deadline_ns, frame);
         if (status != DTR_E_TIMEOUT)
@@ -73,11 +66,10 @@ int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t de
         return dtr_fail(error, DTR_E_CORRUPT, "device %u sent frame %d where %d was due",
                         peer->device, frame.type, type);
     dtr_read_failed(reader, &peer->failure);
-    return dtr_fail(error, peer->failure.status, "device %u: %s", peer->device,
-                    peer->failure.text);
+    return dtr_fail(error, peer->failure.status, "device %u: %s", peer->device, peer->failure.text);
 }
 
-/* --- blame ------------------------------------------------------------------------------------- */
+/* --- blame ------------------------------------------------------------------------------------ */
 
 /* A failure that only says that somebody else failed. */
 static bool is_echo(int status) {
@@ -98,13 +90,13 @@ static bool to_blame(struct dtr_peer *peer) {
 }
 
 static struct dtr_peer *find_culprit(struct dtr_session *session) {
-    const uint64_t deadline = now_ns() + BLAME_S * second_ns;
+    const uint64_t deadline = dtr_now_ns() + BLAME_S * DTR_SECOND_NS;
     const struct timespec moment = {.tv_nsec = 5000000};
     for (;;) {
         for (uint32_t i = 1; i < session->devices; i++)
             if (session->peers[i].channel && to_blame(&session->peers[i]))
                 return &session->peers[i];
-        if (now_ns() >= deadline)
+        if (dtr_now_ns() >= deadline)
             return NULL;
         nanosleep(&moment, NULL);
     }
@@ -137,7 +129,7 @@ static int blame(struct dtr_session *session, int status, struct dtr_error *erro
     } else {
         char how[64] = "";
         if (culprit->pid > 0)
-            dtr_launch_reap(culprit->pid, now_ns() + END_S * second_ns, how, sizeof how);
+            dtr_launch_reap(culprit->pid, dtr_now_ns() + END_S * DTR_SECOND_NS, how, sizeof how);
         culprit->pid = 0;
         dtr_fail(&cause, DTR_E_PEER, "device %u was lost%s%s", culprit->device,
                  how[0] ? ": its process " : "", how);
@@ -147,7 +139,7 @@ static int blame(struct dtr_session *session, int status, struct dtr_error *erro
     return cause.status;
 }
 
-/* --- starting ---------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static void stage(const struct dtr_session_progress *progress, const char *what, uint32_t done,
                   uint32_t total) {
@@ -155,8 +147,8 @@ static void stage(const struct dtr_session_progress *progress, const char *what,
         progress->stage(progress->arg, what, done, total);
 }
 
-static int launch_worker(struct dtr_session *session, struct dtr_peer *peer, const char *plugin_path,
-                         struct dtr_error *error) {
+static int launch_worker(struct dtr_session *session, struct dtr_peer *peer,
+                         const char *plugin_path, struct dtr_error *error) {
     struct dtr_worker_process process;
     int status = dtr_launch_local(plugin_path, &process, error);
     if (status)
@@ -170,8 +162,8 @@ static int launch_worker(struct dtr_session *session, struct dtr_peer *peer, con
 static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
                          struct dtr_error *error) {
     struct dtr_reader reader;
-    int status =
-        dtr_peer_expect(peer, DTR_FRAME_HELLO, now_ns() + START_S * second_ns, &reader, error);
+    int status = dtr_peer_expect(peer, DTR_FRAME_HELLO, dtr_now_ns() + START_S * DTR_SECOND_NS,
+                                 &reader, error);
     if (!status)
         status = dtr_read_hello(&reader, error);
     if (status)
@@ -190,8 +182,8 @@ static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
                         struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_address address;
-    int status =
-        dtr_peer_expect(peer, DTR_FRAME_ADDRESS, now_ns() + START_S * second_ns, &reader, error);
+    int status = dtr_peer_expect(peer, DTR_FRAME_ADDRESS, dtr_now_ns() + START_S * DTR_SECOND_NS,
+                                 &reader, error);
     if (!status)
         status = dtr_read_address(&reader, &address, error);
     if (status)
@@ -220,11 +212,11 @@ static int start_workers(struct dtr_session *session, const char *plugin_path,
 
 static int form_group(struct dtr_session *session, struct dtr_error *error) {
     const uint32_t devices = session->devices;
-    const uint64_t deadline = now_ns() + START_S * second_ns;
+    const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
     const char **addresses = calloc(devices, sizeof *addresses);
     char own[DTR_ADDRESS_MAX];
-    int status = addresses ? dtr_device_address(session->device, own, error)
-                           : dtr_fail_memory(error);
+    int status =
+        addresses ? dtr_device_address(session->device, own, error) : dtr_fail_memory(error);
     randombytes_buf(session->key, sizeof session->key);
     const struct dtr_group group = {
         .size = sizeof group,
@@ -262,8 +254,8 @@ static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, struct
     return DTR_OK;
 }
 
-static int place_weights(struct dtr_session *session,
-                         const struct dtr_session_progress *progress, struct dtr_error *error) {
+static int place_weights(struct dtr_session *session, const struct dtr_session_progress *progress,
+                         struct dtr_error *error) {
     uint8_t *bytes = NULL;
     size_t length = 0;
     int status = dtr_plan_encode(session->plan, &bytes, &length, error);
@@ -306,31 +298,31 @@ static int start_group(struct dtr_session *session, const char *plugin_path,
 }
 
 static int make_plan(struct dtr_session *session, struct dtr_error *error) {
-    const int status = dtr_planning_create(session->experiment, &session->device->options,
-                                           session->device->model, session->profile,
-                                           session->log, &session->planning, error);
+    const int status =
+        dtr_planning_create(session->experiment, &session->device->options, session->device->model,
+                            session->profile, session->log, &session->planning, error);
     if (status)
         return status;
-    session->strategy_before = calloc(session->device->model->shape.groups,
-                                      sizeof *session->strategy_before);
+    session->strategy_before =
+        calloc(session->device->model->shape.groups, sizeof *session->strategy_before);
     return session->strategy_before ? dtr_planning_plan(session->planning, &session->plan, error)
                                     : dtr_fail_memory(error);
 }
 
 /* A planner that wants measurements comes after the group, any other before anything starts. */
-static int start(struct dtr_session *session, struct dtr_plugins *plugins,
-                 const char *plugin_path, const struct dtr_session_options *options,
+static int start(struct dtr_session *session, struct dtr_plugins *plugins, const char *plugin_path,
+                 const struct dtr_session_options *options,
                  const struct dtr_session_progress *progress, struct dtr_error *error) {
     const struct dtr_experiment *experiment = session->experiment;
-    int status = dtr_device_open(experiment, plugins, 0, options, session->log,
-                                 &session->device, error);
+    int status =
+        dtr_device_open(experiment, plugins, 0, options, session->log, &session->device, error);
     if (status)
         return status;
     atomic_store(&session->running, session->device);
     const bool measures = options->only_profile || dtr_planning_needs_profile(experiment);
     if (!measures)
-        status = dtr_planning_read_profile(experiment, session->device->model, &session->profile,
-                                           error);
+        status =
+            dtr_planning_read_profile(experiment, session->device->model, &session->profile, error);
     if (!status && !measures)
         status = make_plan(session, error);
     if (!status)
@@ -344,8 +336,7 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
     if (status)
         return status;
     if (options->keep_layers) {
-        session->layers =
-            calloc(session->device->model->shape.layers, sizeof *session->layers);
+        session->layers = calloc(session->device->model->shape.layers, sizeof *session->layers);
         if (!session->layers)
             return dtr_fail_memory(error);
     }
@@ -387,7 +378,7 @@ void dtr_session_close(struct dtr_session *session) {
             dtr_channel_send(peer->channel, DTR_FRAME_END, NULL, 0);
         dtr_channel_free(peer->channel);
     }
-    const uint64_t deadline = now_ns() + END_S * second_ns;
+    const uint64_t deadline = dtr_now_ns() + END_S * DTR_SECOND_NS;
     for (uint32_t i = 1; session->peers && i < session->devices; i++) {
         char how[64];
         if (session->peers[i].pid > 0)
@@ -405,7 +396,7 @@ void dtr_session_close(struct dtr_session *session) {
     free(session);
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void companions_free(void *memory) {
     struct dtr_companions *companions = memory;
@@ -426,8 +417,8 @@ static void companions_free(void *memory) {
 /* Room for what a worker will say of its requests. */
 static bool reserve_times(struct dtr_companions *companions, uint32_t device, bool trace) {
     const struct dtr_schedule *schedule = companions->schedules[device - 1];
-    companions->flight_times[device] = calloc((size_t)schedule->collectives_count + 1,
-                                              sizeof *companions->flight_times[device]);
+    companions->flight_times[device] =
+        calloc((size_t)schedule->collectives_count + 1, sizeof *companions->flight_times[device]);
     companions->step_times[device] = calloc(trace ? 2 * (size_t)schedule->steps_count + 1 : 1,
                                             sizeof *companions->step_times[device]);
     return companions->flight_times[device] && companions->step_times[device];
@@ -529,8 +520,7 @@ static int hear_done(struct dtr_session *session, struct dtr_peer *peer, struct 
     if (status)
         return status;
     if (done.number != session->number)
-        return dtr_fail(error, DTR_E_CORRUPT, "device %u answered another request",
-                        peer->device);
+        return dtr_fail(error, DTR_E_CORRUPT, "device %u answered another request", peer->device);
     struct dtr_device_report *report = &session->reports[peer->device];
     report->times = done.times;
     report->peak_rss_bytes = done.peak_rss_bytes;
@@ -552,9 +542,8 @@ static void report_own(struct dtr_session *session) {
 }
 
 static const float *result(const struct dtr_session *session, const struct dtr_view *view) {
-    return view->buffer < 0
-               ? NULL
-               : dtr_executor_data(session->device->executor, session->program, view);
+    return view->buffer < 0 ? NULL
+                            : dtr_executor_data(session->device->executor, session->program, view);
 }
 
 static void respond(struct dtr_session *session, uint64_t latency_ns,
@@ -582,10 +571,9 @@ static void give_hidden(struct dtr_session *session, const struct dtr_request *r
     const struct dtr_view *input = &session->program->schedule->input;
     if (input->buffer < 0)
         return;
-    const size_t values =
-        (size_t)dtr_range_count(input->rows) * dtr_range_count(input->columns);
-    memcpy(dtr_executor_data(session->device->executor, session->program, input),
-           request->hidden, values * sizeof *request->hidden);
+    const size_t values = (size_t)dtr_range_count(input->rows) * dtr_range_count(input->columns);
+    memcpy(dtr_executor_data(session->device->executor, session->program, input), request->hidden,
+           values * sizeof *request->hidden);
 }
 
 /* An adaptive planner may change its mind; counted when it does. */
@@ -594,8 +582,7 @@ static int choose(struct dtr_session *session, const struct dtr_request *request
     const struct dtr_plan *plan = session->plan;
     const size_t bytes = plan->groups * sizeof *plan->strategy;
     memcpy(session->strategy_before, plan->strategy, bytes);
-    const int status =
-        dtr_planning_replan(session->planning, request, session->plan, error);
+    const int status = dtr_planning_replan(session->planning, request, session->plan, error);
     if (!status && session->number > 1 &&
         memcmp(session->strategy_before, plan->strategy, bytes) != 0)
         session->replans++;
@@ -606,12 +593,12 @@ static int run_request(struct dtr_session *session, const struct dtr_request *re
                        uint64_t *latency_p, struct dtr_error *error) {
     const struct dtr_tokens_input tokens = {request->ids, request->types};
     struct dtr_device *device = session->device;
-    const uint64_t begin = now_ns();
+    const uint64_t begin = dtr_now_ns();
     session->number++;
     int status = choose(session, request, error);
     if (!status)
-        status = dtr_device_program(device, request, session->plan->strategy,
-                                    session->plan->tiles, &session->program, error);
+        status = dtr_device_program(device, request, session->plan->strategy, session->plan->tiles,
+                                    &session->program, error);
     if (!status && !session->program->companions)
         status = make_companions(session, request, session->program, error);
     if (!status)
@@ -620,7 +607,7 @@ static int run_request(struct dtr_session *session, const struct dtr_request *re
         return status;
     give_hidden(session, request);
     status = dtr_executor_run(device->executor, session->program, &tokens, error);
-    *latency_p = now_ns() - begin;
+    *latency_p = dtr_now_ns() - begin;
     for (uint32_t i = 1; i < session->devices && !status; i++)
         status = hear_done(session, &session->peers[i], error);
     return status;
@@ -652,7 +639,7 @@ int dtr_session_run(struct dtr_session *session, const struct dtr_request *reque
     return DTR_OK;
 }
 
-/* --- asking ------------------------------------------------------------------------------------ */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 struct dtr_profile *dtr_session_take_profile(struct dtr_session *session) {
     struct dtr_profile *profile = session->profile;
@@ -669,8 +656,7 @@ const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *sessio
 }
 
 const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device) {
-    return device ? session->peers[device].kernel
-                  : dtr_kernels_name(session->device->kernels);
+    return device ? session->peers[device].kernel : dtr_kernels_name(session->device->kernels);
 }
 
 bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
@@ -683,9 +669,8 @@ bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
             .schedule = program->schedule,
             .begin_ns = program->begin_ns,
             .end_ns = program->end_ns,
-            .flights = program->schedule->collectives_count
-                           ? dtr_flights_times(program->flights, 0)
-                           : NULL,
+            .flights = program->schedule->collectives_count ? dtr_flights_times(program->flights, 0)
+                                                            : NULL,
         };
         return true;
     }

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "plan/strategy.h"
 #include "run/channel.h"
 #include "run/probe.h"
@@ -26,12 +27,6 @@ struct worker {
     struct dtr_writer writer;
     struct dtr_words memory;
 };
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 static void interrupted(void *arg, const struct dtr_frame *frame) {
     struct worker *worker = arg;
@@ -67,8 +62,7 @@ static int expect(struct worker *worker, enum dtr_frame_type type, struct dtr_re
     return DTR_OK;
 }
 
-static int send_written(struct worker *worker, enum dtr_frame_type type,
-                        struct dtr_error *error) {
+static int send_written(struct worker *worker, enum dtr_frame_type type, struct dtr_error *error) {
     if (worker->writer.failed)
         return dtr_fail_memory(error);
     const int status =
@@ -91,9 +85,9 @@ static int set_up(struct worker *worker, struct dtr_error *error) {
     snprintf(worker->who, sizeof worker->who, "device %u", setup.device);
     if (setup.log_level <= DTR_LOG_TRACE)
         worker->log.level = (enum dtr_log_level)setup.log_level;
-    status = dtr_experiment_parse("the leader's experiment", setup.experiment,
-                                  strlen(setup.experiment), worker->plugins, &worker->log,
-                                  &worker->experiment, error);
+    status =
+        dtr_experiment_parse("the leader's experiment", setup.experiment, strlen(setup.experiment),
+                             worker->plugins, &worker->log, &worker->experiment, error);
     if (status)
         return status;
     if (!setup.device || setup.device >= worker->experiment->devices)
@@ -128,7 +122,7 @@ static int join(struct worker *worker, struct dtr_error *error) {
     if (!status)
         status = dtr_read_group(&reader, &group, addresses, error);
     if (!status)
-        status = dtr_device_join(device, &group, now_ns() + patience_ns, error);
+        status = dtr_device_join(device, &group, dtr_now_ns() + patience_ns, error);
     free(addresses);
     return status ? status : send_written(worker, DTR_FRAME_JOINED, error);
 }
@@ -142,8 +136,8 @@ static int measure_kernels(struct worker *worker, struct dtr_reader *reader,
     if (status)
         return status;
     double *seconds = calloc((size_t)count + 1, sizeof *seconds);
-    status = seconds ? dtr_probe_kernels(device, probes, count, seconds, error)
-                     : dtr_fail_memory(error);
+    status =
+        seconds ? dtr_probe_kernels(device, probes, count, seconds, error) : dtr_fail_memory(error);
     free(probes);
     if (!status)
         dtr_write_probed(&worker->writer, dtr_kernels_name(device->kernels), seconds, count);
@@ -151,8 +145,7 @@ static int measure_kernels(struct worker *worker, struct dtr_reader *reader,
     return status ? status : send_written(worker, DTR_FRAME_PROBED, error);
 }
 
-static int measure_link(struct worker *worker, struct dtr_reader *reader,
-                        struct dtr_error *error) {
+static int measure_link(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_link_frame frame;
     int status = dtr_read_link(reader, &frame, error);
@@ -172,9 +165,8 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
                      struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_plan *plan;
-    int status =
-        dtr_plan_decode(reader->bytes, reader->length, &device->model->shape,
-                        worker->experiment->devices, dtr_strategy_count(), &plan, error);
+    int status = dtr_plan_decode(reader->bytes, reader->length, &device->model->shape,
+                                 worker->experiment->devices, dtr_strategy_count(), &plan, error);
     if (status)
         return status;
     status = dtr_device_load(device, plan, error);
@@ -205,15 +197,14 @@ static int load(struct worker *worker, bool *ended_p, struct dtr_error *error) {
         else if (frame.type == DTR_FRAME_LINK)
             status = measure_link(worker, &reader, error);
         else
-            status = dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a plan was due",
-                              frame.type);
+            status =
+                dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a plan was due", frame.type);
         if (status)
             return status;
     }
 }
 
-static int run_request(struct worker *worker, struct dtr_reader *reader,
-                       struct dtr_error *error) {
+static int run_request(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_request_frame frame;
     struct dtr_program *program;

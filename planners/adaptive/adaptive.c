@@ -83,8 +83,7 @@ static void adaptive_close(void *self) {
     adaptive->host->release(adaptive->host, adaptive);
 }
 
-/* --- before the first request ------------------------------------------------------------------
- */
+/* --- before the first request ----------------------------------------------------------------- */
 
 static int watch_network(struct adaptive *self, const struct dtr_problem *problem,
                          struct dtr_network **network_p, struct dtr_error *error) {
@@ -123,8 +122,7 @@ out_allowed:
     return status;
 }
 
-/* --- after a request ---------------------------------------------------------------------------
- */
+/* --- after a request -------------------------------------------------------------------------- */
 
 /* How many requests must follow for a probe that took so much longer to be one part in a hundred.
  */
@@ -151,8 +149,7 @@ static int adaptive_observe(void *self, const struct dtr_observation *observatio
     return DTR_OK;
 }
 
-/* --- before a request --------------------------------------------------------------------------
- */
+/* --- before a request ------------------------------------------------------------------------- */
 
 static uint32_t kind_of(uint32_t tokens) {
     return (uint32_t)lround(KINDS_PER_DOUBLE * log2(tokens + 1.0));
@@ -271,8 +268,7 @@ static int decide(struct adaptive *self, const struct dtr_problem *problem,
     return status;
 }
 
-/* --- probes ------------------------------------------------------------------------------------
- */
+/* --- probes ----------------------------------------------------------------------------------- */
 
 /* The cheapest plan that runs the last group otherwise, so that something is sent. */
 static int find_probe(struct adaptive *self, const struct dtr_problem *problem,

@@ -126,8 +126,7 @@ static void close_contest(struct outlook *outlook, struct dtr_search *search,
     dtr_search_end(search);
 }
 
-/* --- placements --------------------------------------------------------------------------------
- */
+/* --- placements ------------------------------------------------------------------------------- */
 
 static bool places_alike(const struct dtr_plan *a, const struct dtr_plan *b) {
     return !memcmp(a->share, b->share, a->devices * sizeof *a->share) &&
@@ -188,8 +187,7 @@ static int find_candidates(struct outlook *outlook, const struct dtr_plan *plan,
     return status;
 }
 
-/* --- which strategies are of use ---------------------------------------------------------------
- */
+/* --- which strategies are of use -------------------------------------------------------------- */
 
 /* In one placement at one point: marks what comes near the best, and returns the best's score. */
 static int visit(struct outlook *outlook, const struct dtr_plan *placement, bool mark,
@@ -249,8 +247,7 @@ static int find_useful(struct outlook *outlook, const struct dtr_plan *placement
     return status;
 }
 
-/* --- what is kept open -------------------------------------------------------------------------
- */
+/* --- what is kept open ------------------------------------------------------------------------ */
 
 /* Device 0 alone: where nothing else is of use. */
 static void mark_single(struct outlook *outlook) {

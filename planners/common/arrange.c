@@ -25,8 +25,7 @@ struct arranger {
     struct dtr_room room;
 };
 
-/* --- devices -----------------------------------------------------------------------------------
- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 /* Devices that were not measured are taken for the mean of those that were. */
 static double mean_gflops(const struct dtr_problem *problem) {
@@ -117,8 +116,7 @@ static int begin(struct arranger *a, struct dtr_contest *contest, const struct d
     return DTR_OK;
 }
 
-/* --- one set of devices ------------------------------------------------------------------------
- */
+/* --- one set of devices ----------------------------------------------------------------------- */
 
 /* Less on each device whose memory is short: a smaller share, fewer sub-blocks. */
 static void tighten(struct arranger *a, const struct dtr_plan *plan) {
@@ -232,8 +230,7 @@ static uint32_t next_count(const struct arranger *a, uint32_t count) {
     return next < a->count ? next : count < a->count ? a->count : count + 1;
 }
 
-/* --- other sets ----------------------------------------------------------------------------------
- */
+/* --- other sets ------------------------------------------------------------------------------- */
 
 /* Whether several devices share a division in this plan. */
 static bool is_shared(const struct dtr_plan *plan) {
@@ -333,8 +330,7 @@ int dtr_arrange(struct dtr_contest *contest, const struct dtr_plan *given,
     return status ? status : dtr_contest_finish(contest, error);
 }
 
-/* --- strategies that may be chosen -------------------------------------------------------------
- */
+/* --- strategies that may be chosen ------------------------------------------------------------ */
 
 static int allow_named(const struct dtr_host *host, const struct dtr_problem *problem,
                        const char *name, uint8_t *allowed, struct dtr_error *error) {

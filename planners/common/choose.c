@@ -184,8 +184,7 @@ int dtr_contest_finish(struct dtr_contest *contest, struct dtr_error *error) {
     return status || contest->best->groups < 2 ? status : try_groups(contest, error);
 }
 
-/* --- the reason --------------------------------------------------------------------------------
- */
+/* --- the reason ------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static void add(char *text, size_t bytes, const char *format,
                                                       ...) {

@@ -58,8 +58,7 @@ static void assert_refused(struct folder *folder, struct dtr_model_source source
         fail_msg("'%s' is not in '%s'", sentence, error.text);
 }
 
-/* --- structure ---------------------------------------------------------------------------------
- */
+/* --- structure -------------------------------------------------------------------------------- */
 
 static void plain_models_have_original_layers(void **state) {
     static const char *const plain[] = {"", ", \"debert_division\": 0", ", \"debert_division\": 1",
@@ -250,8 +249,7 @@ static void experiments_decouple_random_models(void **state) {
     assert_refused(folder, source, "num_debert_blocks can be set with random weights only");
 }
 
-/* --- random weights ----------------------------------------------------------------------------
- */
+/* --- random weights --------------------------------------------------------------------------- */
 
 static void rectangles_of_a_tensor_agree(void **state) {
     struct dtr_model *model = open_random(*state, DECOUPLED);
@@ -311,8 +309,7 @@ static void digests_tell_models_apart(void **state) {
             assert_memory_not_equal(digest[i], digest[j], 32);
 }
 
-/* --- names -------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static const struct dtr_names hugging_face = {.prefix = "bert.",
                                               .list = "layer",
@@ -404,8 +401,7 @@ static void names_are_as_published(void **state) {
     }
 }
 
-/* --- checkpoints -------------------------------------------------------------------------------
- */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 
 enum { TENSORS_MAX = 300 };
 
@@ -702,8 +698,7 @@ static void unfit_checkpoints_are_refused(void **state) {
     }
 }
 
-/* --- published checkpoints ---------------------------------------------------------------------
- */
+/* --- published checkpoints -------------------------------------------------------------------- */
 
 /* The model in a folder of the data, or NULL after skipping. */
 static struct dtr_model *open_data(const char *folder, const char *weights, int32_t task) {

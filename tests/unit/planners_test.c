@@ -49,8 +49,7 @@ static struct cluster *cluster_of(const struct dtr_problem *problem) {
     return (struct cluster *)(uintptr_t)problem->service;
 }
 
-/* --- what things cost ---------------------------------------------------------------------------
- */
+/* --- what things cost ------------------------------------------------------------------------- */
 
 static uint32_t held(const struct dtr_plan *plan, uint32_t device) {
     uint32_t count = 0;
@@ -160,8 +159,7 @@ static int predict(const struct dtr_problem *problem, const struct dtr_plan *pla
     return DTR_OK;
 }
 
-/* --- the cluster ---------------------------------------------------------------------------------
- */
+/* --- the cluster ------------------------------------------------------------------------------ */
 
 static void set_mbit(struct cluster *c, double mbit) {
     for (uint32_t i = 0; i < c->problem.devices * c->problem.devices; i++)
@@ -257,8 +255,7 @@ static double latency_s(struct cluster *c) {
     return prediction.latency_s;
 }
 
-/* --- static --------------------------------------------------------------------------------------
- */
+/* --- static ----------------------------------------------------------------------------------- */
 
 static void test_equal_devices(void **state) {
     (void)state;
@@ -410,8 +407,7 @@ static void test_many_devices(void **state) {
     cluster_free(c);
 }
 
-/* --- adaptive ------------------------------------------------------------------------------------
- */
+/* --- adaptive --------------------------------------------------------------------------------- */
 
 /* One request on the network as it is: decides, runs and observes what was sent. */
 static void request(struct cluster *c, double mbit, double noise) {

@@ -230,8 +230,7 @@ static void unwritable_places_are_told(void **state) {
     assert_non_null(strstr(error.text, "cannot be created"));
 }
 
-/* --- sharded checkpoints -----------------------------------------------------------------------
- */
+/* --- sharded checkpoints ---------------------------------------------------------------------- */
 
 static void write_shard(struct folder *folder, const char *name, const char *header,
                         size_t payload) {
