@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "plugin/host.h"
-#include "tcp/handshake.h"
+#include "common/handshake.h"
 #include "tcp/tcp.h"
 
 const struct dtr_plugin *dtr_plugin(void);

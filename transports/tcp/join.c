@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "tcp/handshake.h"
+#include "common/handshake.h"
 #include "tcp/tcp.h"
 
 #include <errno.h>

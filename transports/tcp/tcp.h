@@ -7,7 +7,7 @@
 #define DTR_TCP_TCP_H
 
 #include "common/exchange.h"
-#include "tcp/socket.h"
+#include "common/socket.h"
 
 #include <poll.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "tcp/socket.h"
+#include "common/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
  *     caller -> called   proof
  *     called -> caller   welcome
  */
-#ifndef DTR_TCP_HANDSHAKE_H
-#define DTR_TCP_HANDSHAKE_H
+#ifndef DTR_TRANSPORTS_HANDSHAKE_H
+#define DTR_TRANSPORTS_HANDSHAKE_H
 
 #include "common/proof.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "tcp/handshake.h"
-#include "tcp/socket.h"
+#include "common/handshake.h"
+#include "common/socket.h"
 
 #include <endian.h>
 #include <errno.h>

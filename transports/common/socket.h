@@ -3,8 +3,8 @@
  * socket.h -- addresses and sockets: which local address to listen on, how it is written, and how
  * a connection is made ready for messages.
  */
-#ifndef DTR_TCP_SOCKET_H
-#define DTR_TCP_SOCKET_H
+#ifndef DTR_TRANSPORTS_SOCKET_H
+#define DTR_TRANSPORTS_SOCKET_H
 
 #include <detransformer/plugin.h>
 
