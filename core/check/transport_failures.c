@@ -275,15 +275,17 @@ static void a_peer_that_left_is_lost(struct member *member) {
 }
 
 const struct transport_case dtr_transport_failure_cases[] = {
-    {"there are no messages with oneself or nobody", no_such_peer, 1, 3, 0, 0},
-    {"a receive that is too short is corrupt", receive_too_short, 2, 3, 0, 0},
-    {"abort() ends every wait and request", abort_ends_everything, 2, 3, 0, 0},
-    {"messages of old epochs are dropped", old_epochs_are_dropped, 2, 4, 0, 0},
-    {"smaller groups form from the same devices", smaller_groups_form, 2, 4, 0, 0},
-    {"join() ends when a peer is missing", a_missing_peer_ends_join, 2, 4, 0, 0},
-    {"devices of different epochs do not meet", other_epochs_do_not_meet, 2, 3, 0, 0},
-    {"who has not the key is refused", strangers_are_refused, 2, 3, 0, 0},
-    {"a killed peer is found", a_killed_peer_is_found, 2, 5, DTR_CAP_SURVIVES_PEER_LOSS, 0},
-    {"a peer that left is lost", a_peer_that_left_is_lost, 2, 3, DTR_CAP_SURVIVES_PEER_LOSS, 0},
+    {"there are no messages with oneself or nobody", no_such_peer, 1, 3, 0, 0, NULL},
+    {"a receive that is too short is corrupt", receive_too_short, 2, 3, 0, 0, NULL},
+    {"abort() ends every wait and request", abort_ends_everything, 2, 3, 0, 0, NULL},
+    {"messages of old epochs are dropped", old_epochs_are_dropped, 2, 4, 0, 0, NULL},
+    {"smaller groups form from the same devices", smaller_groups_form, 2, 4, 0, 0, NULL},
+    {"join() ends when a peer is missing", a_missing_peer_ends_join, 2, 4, 0, 0, NULL},
+    {"devices of different epochs do not meet", other_epochs_do_not_meet, 2, 3, 0, 0, NULL},
+    {"who has not the key is refused", strangers_are_refused, 2, 3, 0, DTR_CAP_LAUNCH,
+     "its launcher knows who is who"},
+    {"a killed peer is found", a_killed_peer_is_found, 2, 5, DTR_CAP_SURVIVES_PEER_LOSS, 0, NULL},
+    {"a peer that left is lost", a_peer_that_left_is_lost, 2, 3, DTR_CAP_SURVIVES_PEER_LOSS, 0,
+     NULL},
     {.name = NULL},
 };

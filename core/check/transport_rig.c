@@ -2,25 +2,19 @@
 #include "check/transport_rig.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CASE_SECONDS 90 /* only a case that hangs takes so long */
 #define PATIENCE (30 * CREW_NS)
 #define JOIN_SECONDS 30.0
 #define JOIN_SECONDS_FAULTS 3.0
-#define BROKEN 3
 
-static void pause_ns(long ns) {
+void dtr_pause_ns(long ns) {
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
@@ -44,7 +38,7 @@ static void counting_release(const struct dtr_host *host, void *memory) {
 }
 
 static int open_one(struct member *member, uint32_t index, struct dtr_error *error) {
-    const struct dtr_chain *chain = member->crew->chain;
+    const struct dtr_chain *chain = member->chain;
     const struct dtr_plugin *plugin = chain->plugin[index];
     struct member_host *host = &member->host[member->count];
     dtr_services_init(&host->services, plugin->name, &member->crew->log, NULL);
@@ -69,9 +63,9 @@ static int open_one(struct member *member, uint32_t index, struct dtr_error *err
 
 static void member_open(struct member *member) {
     struct dtr_error error = {.status = DTR_OK};
-    for (uint32_t i = member->crew->chain->count; i-- > 0;)
+    for (uint32_t i = member->chain->count; i-- > 0;)
         dtr_member_must(member, !open_one(member, i, &error), "open(): %s", error.text);
-    member->ops = member->crew->chain->plugin[0]->ops;
+    member->ops = member->chain->plugin[0]->ops;
     member->self = member->instance[member->count - 1].self;
     char *address = member->crew->address[member->device];
     const int status =
@@ -112,27 +106,31 @@ struct member_memory {
 
 static void member_end(struct member *member) __attribute__((noreturn));
 static void member_end(struct member *member) {
+    const bool launched = member->launched;
     member_close(member);
     const uint32_t after = descriptors();
-    dtr_member_must(member, after <= member->descriptors, "close() left %u file descriptors",
-                    after - member->descriptors);
+    dtr_member_must(member, launched || after <= member->descriptors,
+                    "close() left %u file descriptors", after - member->descriptors);
     while (member->memory) {
         struct member_memory *memory = member->memory;
         member->memory = memory->next;
         free(memory);
     }
     free(member);
+    /* A library that launched the process has to hear of its end. */
+    if (launched)
+        exit(0);
     _exit(0);
 }
 
-static void member_main(struct crew *crew, uint32_t device, pid_t parent, member_fn body) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(0);
+void dtr_member_main(struct crew *crew, const struct dtr_chain *chain, uint32_t device,
+                     bool launched, member_fn body) {
     struct member *member = calloc(1, sizeof *member);
     if (!member)
-        _exit(BROKEN);
+        _exit(CREW_BROKEN);
     member->crew = crew;
+    member->chain = chain;
+    member->launched = launched;
     member->device = device;
     member->devices = crew->devices;
     for (uint32_t i = 0; i < crew->devices; i++)
@@ -150,7 +148,7 @@ static void member_break(struct member *member, const char *format, va_list args
         const int used = snprintf(crew->why, sizeof crew->why, "device %u: ", member->device);
         vsnprintf(crew->why + used, sizeof crew->why - (size_t)used, format, args);
     }
-    _exit(BROKEN);
+    _exit(CREW_BROKEN);
 }
 
 void dtr_member_must(struct member *member, bool good, const char *format, ...) {
@@ -188,7 +186,7 @@ void dtr_member_meet(struct member *member, bool joined) {
     while (atomic_load(&crew->arrived) < member->meetings) {
         if (joined)
             member->ops->wait(member->self, 0);
-        pause_ns(200000);
+        dtr_pause_ns(200000);
         dtr_member_expect(member, !atomic_load(&crew->gave_up), "another gave up");
         dtr_member_must(member, dtr_member_now(member) < end, "the others do not come");
     }
@@ -315,94 +313,4 @@ void dtr_member_verify(struct member *member, const void *buffer, size_t bytes, 
     for (size_t i = 0; i < bytes; i++)
         if (((const uint8_t *)buffer)[i] != content(seed, i))
             dtr_member_expect(member, false, "byte %zu of %zu is wrong", i, bytes);
-}
-
-/* --- the parent --- */
-
-/* What the end of one process means for the case; NULL: nothing. */
-static const char *verdict(struct crew *crew, uint32_t device, int state, char *text,
-                           size_t bytes) {
-    if (WIFEXITED(state) && !WEXITSTATUS(state))
-        return NULL;
-    if (WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL &&
-        atomic_load(&crew->victim) == (int)device)
-        return NULL;
-    if (atomic_load(&crew->broken))
-        return crew->why;
-    if (WIFSIGNALED(state))
-        snprintf(text, bytes, "device %u: ended by signal %d", device, WTERMSIG(state));
-    else
-        snprintf(text, bytes, "device %u: exit status %d", device, WEXITSTATUS(state));
-    return text;
-}
-
-/* Waits for all; the first that fails, or the limit, ends the others. */
-static const char *reap(struct crew *crew, pid_t *pid, char *text, size_t bytes) {
-    const char *why = NULL;
-    uint32_t left = crew->devices;
-    bool killed = false;
-    for (uint64_t steps = 0; left; steps++) {
-        for (uint32_t i = 0; i < crew->devices; i++) {
-            int state;
-            if (!pid[i] || waitpid(pid[i], &state, WNOHANG) != pid[i])
-                continue;
-            pid[i] = 0;
-            left--;
-            if (!why)
-                why = verdict(crew, i, state, text, bytes);
-        }
-        if (!why && steps >= (uint64_t)CASE_SECONDS * 1000)
-            why = "it hangs";
-        for (uint32_t i = 0; why && !killed && i < crew->devices; i++)
-            if (pid[i])
-                kill(pid[i], SIGKILL);
-        killed = why != NULL;
-        if (left)
-            pause_ns(1000000);
-    }
-    return why;
-}
-
-static const char *crew_start(struct crew *crew, pid_t *pid, member_fn body) {
-    const pid_t parent = getpid();
-    for (uint32_t i = 0; i < crew->devices; i++) {
-        pid[i] = fork();
-        if (!pid[i])
-            member_main(crew, i, parent, body);
-        if (pid[i] > 0)
-            continue;
-        const char *why = strerror(errno);
-        while (i-- > 0) {
-            kill(pid[i], SIGKILL);
-            waitpid(pid[i], NULL, 0);
-        }
-        return why;
-    }
-    return NULL;
-}
-
-void dtr_crew_run(const struct crew_order *order, uint32_t devices, const char *name,
-                  member_fn body) {
-    char text[100];
-    pid_t pid[CREW_MAX];
-    struct crew *crew =
-        mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (crew == MAP_FAILED) {
-        dtr_check_case(order->check, strerror(errno), "%s, %u devices", name, devices);
-        return;
-    }
-    crew->chain = order->chain;
-    crew->faults = order->faults;
-    crew->log = order->log ? *order->log : (struct dtr_log){.fd = STDERR_FILENO};
-    /* Peers are lost here on purpose. */
-    if (crew->log.level == DTR_LOG_WARN)
-        crew->log.level = DTR_LOG_ERROR;
-    crew->devices = devices;
-    atomic_store(&crew->victim, -1);
-    fflush(NULL);
-    const char *why = crew_start(crew, pid, body);
-    if (!why)
-        why = reap(crew, pid, text, sizeof text);
-    dtr_check_case(order->check, why, "%s, %u devices", name, devices);
-    munmap(crew, sizeof *crew);
 }

@@ -20,9 +20,8 @@
 
 /* What the processes of a case share. */
 struct crew {
-    const struct dtr_chain *chain;
     struct dtr_log log;
-    uint32_t devices;
+    uint32_t devices, case_index;
     bool faults;              /* what is expected may fail, but cleanly */
     _Atomic uint32_t arrived; /* at meetings, all together */
     _Atomic int victim;       /* the device that is meant to die, or -1 */
@@ -45,7 +44,8 @@ struct member {
     uint32_t descriptors; /* before open() */
     const struct dtr_transport_ops *ops;
     void *self;
-    bool joined;
+    const struct dtr_chain *chain;
+    bool launched, joined;
     const uint8_t *key; /* NULL: the crew's */
     struct dtr_group group;
     struct member_memory *memory;
@@ -62,12 +62,25 @@ struct crew_order {
     const struct dtr_log *log; /* may be NULL */
     struct dtr_check *check;
     bool faults;
+    const char *only;   /* cases whose name has this in it; NULL: all */
+    const char *launch; /* "mpirun -n"; NULL: the processes are children */
+    char *const *argv;  /* with `launch`: this program's own, ends at NULL */
 };
 
-/* Runs `body` in `devices` processes, each with an open transport that has an address; what the
+/* Runs a case in `devices` processes, each with an open transport that has an address; what the
  * transport leaves behind is looked for afterwards.  One line of the report. */
-void dtr_crew_run(const struct crew_order *order, uint32_t devices, const char *name,
-                  member_fn body);
+void dtr_crew_run(const struct crew_order *order, uint32_t devices, uint32_t index);
+
+/* In a process that a launcher has started: its part of the case in the file at `path`. Returns
+ * only when there is something wrong. */
+int dtr_crew_member(const struct dtr_chain *chain, const char *path, struct dtr_error *error);
+
+/* One device's part, to the end of the process. */
+void dtr_member_main(struct crew *crew, const struct dtr_chain *chain, uint32_t device,
+                     bool launched, member_fn body);
+#define CREW_BROKEN 3 /* the exit status of who has said why */
+
+void dtr_pause_ns(long ns);
 
 /* --- in a member; whatever goes wrong ends its process, and the case --- */
 
@@ -120,7 +133,11 @@ struct transport_case {
     uint32_t least, most; /* devices */
     uint64_t caps;        /* that the plugin must promise     */
     uint64_t without;     /* that the plugin must not promise */
+    const char *reason;   /* for `without` */
 };
 extern const struct transport_case dtr_transport_message_cases[], dtr_transport_failure_cases[];
+
+/* All of them by number; NULL from the end on. */
+const struct transport_case *dtr_transport_case(uint32_t index);
 
 #endif

@@ -13,26 +13,13 @@
 #include "config/params.h"
 #include "plugin/load.h"
 
-typedef int (*suite_fn)(const struct dtr_chain *chain, const struct dtr_log *log,
-                        struct dtr_check *check, struct dtr_error *error);
-
-/* What each kind is checked by, also when it breaks on purpose, and what a wrapper that does not
- * say is opened over. */
-static const struct {
-    enum dtr_kind kind;
-    const char *lower;
-    suite_fn run, faults;
-} suites[] = {
-    {DTR_KERNEL, "reference", dtr_check_kernel, NULL},
-    {DTR_TRANSPORT, NULL, dtr_check_transport, dtr_check_transport_faults},
-    {DTR_PLANNER, NULL, dtr_check_planner, NULL},
-};
-
-enum { SUITES = sizeof suites / sizeof suites[0] };
-
 static const struct dtr_option options[] = {
     {"set", "KEY=VALUE", "gives the plugin's parameter KEY that value", true},
-    {"faults", NULL, "it breaks on purpose: ask only that nothing hangs or leaks", false},
+    {"faults", NULL, "a transport breaks on purpose: ask only that nothing hangs or leaks", false},
+    {"only", "WORDS", "of a transport's cases those with WORDS in their name", false},
+    {"launch", "COMMAND", "what starts processes for a transport that launches: \"mpirun -n\"",
+     false},
+    {"member", "FILE", "(for the processes that --launch starts)", false},
     {NULL, NULL, NULL, false},
 };
 
@@ -101,23 +88,43 @@ static int build_chain(struct dtr_plugins *plugins, const struct dtr_plugin *plu
     return status;
 }
 
-static int check_plugin(struct dtr_plugins *plugins, const struct dtr_plugin *plugin,
-                        const struct dtr_arguments *arguments, const struct dtr_log *log,
+static int check_transport(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
+                           const struct dtr_chain *chain, struct dtr_check *check,
+                           struct dtr_error *error) {
+    const struct dtr_command *command = &dtr_command_check;
+    const struct dtr_check_how how = {
+        .log = &cli->log,
+        .faults = dtr_argument(command, arguments, "faults"),
+        .only = dtr_argument(command, arguments, "only"),
+        .launch = dtr_argument(command, arguments, "launch"),
+        .member = dtr_argument(command, arguments, "member"),
+        .argv = cli->argv,
+    };
+    return dtr_check_transport(chain, &how, check, error);
+}
+
+static int check_chain(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
+                       const struct dtr_chain *chain, struct dtr_check *check,
+                       struct dtr_error *error) {
+    switch (chain->plugin[0]->kind) {
+    case DTR_KERNEL:
+        return dtr_check_kernel(chain, &cli->log, check, error);
+    case DTR_TRANSPORT:
+        return check_transport(cli, arguments, chain, check, error);
+    default:
+        return dtr_check_planner(chain, &cli->log, check, error);
+    }
+}
+
+/* A kernel that does not say what it wraps is opened over the complete set. */
+static int check_plugin(const struct dtr_cli *cli, struct dtr_plugins *plugins,
+                        const struct dtr_plugin *plugin, const struct dtr_arguments *arguments,
                         struct dtr_check *check, struct dtr_error *error) {
-    size_t suite = 0;
-    while (suite < SUITES && suites[suite].kind != (enum dtr_kind)plugin->kind)
-        suite++;
-    const bool faults = dtr_argument(&dtr_command_check, arguments, "faults");
-    const suite_fn run_suite = suite == SUITES ? NULL
-                               : faults        ? suites[suite].faults
-                                               : suites[suite].run;
-    if (!run_suite)
-        return dtr_fail(error, DTR_E_CONFIG, "there is no conformance suite for a %s%s",
-                        dtr_kind_name(plugin->kind), faults ? " with faults" : "");
     struct dtr_chain chain = {.count = 0};
-    int status = build_chain(plugins, plugin, suites[suite].lower, arguments, &chain, error);
+    int status = build_chain(plugins, plugin, plugin->kind == DTR_KERNEL ? "reference" : NULL,
+                             arguments, &chain, error);
     if (!status)
-        status = run_suite(&chain, log, check, error);
+        status = check_chain(cli, arguments, &chain, check, error);
     free_chain(&chain);
     if (!status)
         dtr_check_end(check);
@@ -136,7 +143,7 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
                      ? dtr_plugins_load_file(plugins, name, &plugin, &error)
                      : dtr_plugins_find(plugins, name, &plugin, &error);
     if (!status)
-        status = check_plugin(plugins, plugin, arguments, &cli->log, &check, &error);
+        status = check_plugin(cli, plugins, plugin, arguments, &check, &error);
     dtr_plugins_free(plugins);
     if (status)
         return dtr_cli_fail(&error);

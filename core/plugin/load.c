@@ -50,6 +50,8 @@ static const struct op transport_operations[] = {
     OP(dtr_transport_ops, wake, 0),
     OP(dtr_transport_ops, abort, 0),
     OP(dtr_transport_ops, lost_peer, DTR_CAP_SURVIVES_PEER_LOSS),
+    OP(dtr_transport_ops, world, DTR_CAP_LAUNCH),
+    OP(dtr_transport_ops, control, DTR_CAP_LAUNCH),
     {.name = NULL},
 };
 

@@ -74,11 +74,11 @@ static inline void dummy_cancel(void *self, struct dtr_transfer *request) {
     (void)request;
 }
 
-#define DUMMY_TRANSPORT                                                                         \
-    {                                                                                           \
-        .size = sizeof(struct dtr_transport_ops), .address = dummy_address, .join = dummy_join, \
-        .leave = dummy_close, .isend = dummy_isend, .irecv = dummy_irecv, .test = dummy_test,   \
-        .wait = dummy_wait, .cancel = dummy_cancel, .wake = dummy_close, .abort = dummy_close,  \
-    }
+/* The members of the table that every transport has. */
+#define DUMMY_TRANSPORT_OPS                                                                     \
+    .size = sizeof(struct dtr_transport_ops), .address = dummy_address, .join = dummy_join,     \
+    .leave = dummy_close, .isend = dummy_isend, .irecv = dummy_irecv, .test = dummy_test,       \
+    .wait = dummy_wait, .cancel = dummy_cancel, .wake = dummy_close, .abort = dummy_close
+#define DUMMY_TRANSPORT { DUMMY_TRANSPORT_OPS }
 
 #endif

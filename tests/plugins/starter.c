@@ -10,7 +10,29 @@ static int starter_probe(const struct dtr_host *host, struct dtr_error *error) {
     return 1000;
 }
 
-static const struct dtr_transport_ops ops = DUMMY_TRANSPORT;
+static int starter_world(void *self, uint32_t *rank_p, uint32_t *size_p, struct dtr_error *error) {
+    (void)self;
+    (void)rank_p;
+    (void)size_p;
+    (void)error;
+    return DTR_E_UNSUPPORTED;
+}
+
+static int starter_control(void *self, uint32_t rank, uint64_t deadline_ns, int *fd_p,
+                           struct dtr_error *error) {
+    (void)self;
+    (void)rank;
+    (void)deadline_ns;
+    (void)fd_p;
+    (void)error;
+    return DTR_E_UNSUPPORTED;
+}
+
+static const struct dtr_transport_ops ops = {
+    DUMMY_TRANSPORT_OPS,
+    .world = starter_world,
+    .control = starter_control,
+};
 
 static const struct dtr_plugin plugin = {
     .abi_major = DTR_ABI_MAJOR,

@@ -5,7 +5,6 @@
 #include "common/link.h"
 #include "common/pool.h"
 
-#include <sched.h>
 #include <string.h>
 
 void exchange_init(struct exchange *exchange, const struct dtr_host *host,
@@ -183,15 +182,6 @@ void exchange_abort(struct exchange *exchange) {
 
 void exchange_wake(struct exchange *exchange) {
     atomic_store(&exchange->woken, true);
-}
-
-uint64_t exchange_spin_ns(int64_t spin_us, uint32_t threads, uint32_t devices) {
-    if (spin_us >= 0)
-        return (uint64_t)spin_us * 1000;
-    cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof cores, &cores))
-        return 0;
-    return (uint64_t)threads * devices <= (uint64_t)CPU_COUNT(&cores) ? 20000 : 0;
 }
 
 int exchange_verdict(struct exchange *exchange) {

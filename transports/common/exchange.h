@@ -125,10 +125,6 @@ int exchange_test(struct exchange *exchange, struct dtr_transfer *request, size_
 void exchange_abort(struct exchange *exchange);
 void exchange_wake(struct exchange *exchange);
 
-/* How long wait() looks before it sleeps: `spin_us`, or by itself where that is negative, since it
- * pays only where each thread of each of `devices` on this machine has a core. */
-uint64_t exchange_spin_ns(int64_t spin_us, uint32_t threads, uint32_t devices);
-
 /* What wait() has to return now: DTR_E_ABORTED; 1 after a change or a wake, once; else 0. */
 int exchange_verdict(struct exchange *exchange);
 

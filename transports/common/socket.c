@@ -64,6 +64,13 @@ static uint16_t port_of(const struct endpoint *endpoint) {
                      : ((const struct sockaddr_in *)&endpoint->address)->sin_port);
 }
 
+static void set_port(struct endpoint *endpoint, uint16_t port) {
+    if (endpoint->address.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&endpoint->address)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)&endpoint->address)->sin_port = htons(port);
+}
+
 /* The bare address bytes of either family. */
 static const void *bytes_of(const struct endpoint *endpoint, size_t *count_p) {
     if (endpoint->address.ss_family == AF_INET6) {
@@ -110,13 +117,17 @@ bool endpoint_is_loopback(const struct endpoint *endpoint) {
 
 /* --- where to listen --- */
 
-static bool from_sockaddr(const struct sockaddr *address, struct endpoint *endpoint) {
+bool endpoint_from(const struct sockaddr *address, uint16_t port, struct endpoint *endpoint_p) {
     if (!address || (address->sa_family != AF_INET && address->sa_family != AF_INET6))
         return false;
-    *endpoint =
-        (struct endpoint){.length = address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                                  : sizeof(struct sockaddr_in6)};
-    memcpy(&endpoint->address, address, endpoint->length);
+    struct endpoint endpoint = {.length = address->sa_family == AF_INET
+                                              ? sizeof(struct sockaddr_in)
+                                              : sizeof(struct sockaddr_in6)};
+    memcpy(&endpoint.address, address, endpoint.length);
+    if (is_link_local(&endpoint))
+        return false;
+    set_port(&endpoint, port);
+    *endpoint_p = endpoint;
     return true;
 }
 
@@ -148,7 +159,7 @@ static bool interface_address(const struct ifaddrs *all, const char *name, int f
         if (strcmp(one->ifa_name, name))
             continue;
         *known_p = true;
-        if (!from_sockaddr(one->ifa_addr, &here) || is_link_local(&here))
+        if (!endpoint_from(one->ifa_addr, 0, &here))
             continue;
         if (!found || (here.address.ss_family == family && best->address.ss_family != family))
             *best = here;
@@ -199,10 +210,7 @@ int endpoint_choose(const struct dtr_host *host, const struct endpoint_choice *c
                               "machine, or an interface",
                               text);
     }
-    if (endpoint.address.ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)&endpoint.address)->sin6_port = htons(choice->port);
-    else
-        ((struct sockaddr_in *)&endpoint.address)->sin_port = htons(choice->port);
+    set_port(&endpoint, choice->port);
     *endpoint_p = endpoint;
     return DTR_OK;
 }
@@ -231,13 +239,25 @@ int socket_listen(struct endpoint *endpoint, int *fd_p) {
     return 0;
 }
 
+int socket_listen_everywhere(int *fd_p) {
+    struct endpoint any = {.length = sizeof(struct sockaddr_in6)};
+    any.address.ss_family = AF_INET6; /* and IPv4 with it */
+    if (!socket_listen(&any, fd_p))
+        return 0;
+    any = (struct endpoint){.length = sizeof(struct sockaddr_in)};
+    any.address.ss_family = AF_INET;
+    return socket_listen(&any, fd_p);
+}
+
+uint16_t socket_port(int fd) {
+    struct endpoint bound = {.length = sizeof bound.address};
+    return getsockname(fd, (struct sockaddr *)&bound.address, &bound.length) ? 0 : port_of(&bound);
+}
+
 /* Leaves by the address that the device listens on, hence by the chosen interface. */
 static int bind_host(int fd, const struct endpoint *from) {
     struct endpoint any = *from;
-    if (any.address.ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)&any.address)->sin6_port = 0;
-    else
-        ((struct sockaddr_in *)&any.address)->sin_port = 0;
+    set_port(&any, 0);
     return bind(fd, (struct sockaddr *)&any.address, any.length);
 }
 
@@ -245,7 +265,7 @@ int socket_connect(const struct endpoint *from, const struct endpoint *to, int *
     const int fd = stream_socket(to->address.ss_family);
     if (fd < 0)
         return errno;
-    if ((from->address.ss_family == to->address.ss_family && bind_host(fd, from)) ||
+    if ((from && from->address.ss_family == to->address.ss_family && bind_host(fd, from)) ||
         (connect(fd, (const struct sockaddr *)&to->address, to->length) && errno != EINPROGRESS)) {
         const int cause = errno;
         close(fd);

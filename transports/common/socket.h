@@ -21,6 +21,9 @@ struct endpoint {
 bool endpoint_parse(const char *text, struct endpoint *endpoint_p);
 int endpoint_print(const struct endpoint *endpoint, char *text, size_t bytes);
 bool endpoint_is_loopback(const struct endpoint *endpoint);
+/* An address of an interface, with a port; false for families that are not the Internet's, and for
+ * addresses that only mean something on one link. */
+bool endpoint_from(const struct sockaddr *address, uint16_t port, struct endpoint *endpoint_p);
 bool endpoint_same_host(const struct endpoint *a, const struct endpoint *b);
 
 /* Where to listen, of what the user and the core know; each may be empty.  An interface comes
@@ -35,7 +38,12 @@ int endpoint_choose(const struct dtr_host *host, const struct endpoint_choice *c
 /* Non-blocking.  Listens and fills in the port that was chosen; returns an errno. */
 int socket_listen(struct endpoint *endpoint, int *fd_p);
 
-/* Starts to connect from `from`; the result comes when the socket is writable.  An errno. */
+/* The same on every address of this machine, at a free port. */
+int socket_listen_everywhere(int *fd_p);
+uint16_t socket_port(int fd);
+
+/* Starts to connect, from `from` unless it is NULL; the result comes when the socket is writable.
+ * An errno. */
 int socket_connect(const struct endpoint *from, const struct endpoint *to, int *fd_p);
 
 /* No delays, and an end to a silent peer after `timeout_ms` (0: never). */

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "common/handshake.h"
+#include "common/spin.h"
 #include "tcp/tcp.h"
 
 #include <errno.h>
@@ -262,7 +263,7 @@ static int read_addresses(struct tcp *tcp, const struct dtr_group *group, struct
         if (status)
             return status;
     }
-    tcp->spin_ns = exchange_spin_ns(tcp->params->spin_us, tcp->threads, here);
+    tcp->spin_ns = spin_ns(tcp->params->spin_us, tcp->threads, here);
     return DTR_OK;
 }
 

@@ -83,6 +83,16 @@ struct dtr_transport_ops {
 
     /* Optional.  Payload bytes since join(), per peer when `peer` is one, in all for UINT32_MAX. */
     void (*counters)(void *self, uint32_t peer, uint64_t *sent_p, uint64_t *received_p);
+
+    /* With DTR_CAP_LAUNCH.  This process among those that were started together: its rank and how
+     * many there are; 0 of 1 when it was started alone, which costs nothing to find out. */
+    int (*world)(void *self, uint32_t *rank_p, uint32_t *size_p, struct dtr_error *error);
+
+    /* With DTR_CAP_LAUNCH.  A stream of bytes between rank 0 and another, for control messages; both
+     * call, each with the other's rank, and own the descriptor they are given.  Nobody else can be
+     * at its other end.  Blocks until the other has called, or the deadline. */
+    int (*control)(void *self, uint32_t rank, uint64_t deadline_ns, int *fd_p,
+                   struct dtr_error *error);
 };
 
 #ifdef __cplusplus
