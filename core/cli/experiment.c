@@ -75,7 +75,9 @@ static int check_requests(struct dtr_input *input, struct dtr_error *error) {
 int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
     const struct dtr_experiment *experiment = opened->experiment;
     const struct dtr_model_source source = dtr_experiment_model(experiment);
-    int status = dtr_model_open(&source, &opened->model, error);
+    int status = dtr_experiment_check_launch(experiment, error);
+    if (!status)
+        status = dtr_model_open(&source, &opened->model, error);
     if (!status)
         status = dtr_input_check(opened->input, opened->model, error);
     if (!status)

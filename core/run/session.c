@@ -314,8 +314,10 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins, const
                  const struct dtr_session_options *options,
                  const struct dtr_session_progress *progress, struct dtr_error *error) {
     const struct dtr_experiment *experiment = session->experiment;
-    int status =
-        dtr_device_open(experiment, plugins, 0, options, session->log, &session->device, error);
+    int status = dtr_experiment_check_launch(experiment, error);
+    if (!status)
+        status = dtr_device_open(experiment, plugins, 0, options, session->log, &session->device,
+                                 error);
     if (status)
         return status;
     atomic_store(&session->running, session->device);
