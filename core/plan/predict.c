@@ -51,8 +51,9 @@ static int hold(struct holding *holding, const struct dtr_schedule *schedule) {
         holding->keys, (holding->count + schedule->weights_count + 1) * sizeof *larger);
     if (!larger)
         return DTR_E_MEMORY;
-    memcpy(larger + holding->count, schedule->weights,
-           schedule->weights_count * sizeof *larger);
+    if (schedule->weights_count)
+        memcpy(larger + holding->count, schedule->weights,
+               schedule->weights_count * sizeof *larger);
     holding->keys = larger;
     holding->count += schedule->weights_count;
     const uint64_t arena_bytes = schedule->arena_floats * sizeof(float);
