@@ -38,6 +38,7 @@ struct dtr_channel {
     struct slot slots[SLOTS];
     uint32_t first, count;
     bool closed, stopping;
+    bool ended; /* the thread's: DTR_FRAME_END has come */
 };
 
 struct header {
@@ -83,6 +84,18 @@ static bool slot_reserve(struct slot *slot, size_t length) {
     return true;
 }
 
+/* Takes memory as the bytes come in: what a header promises may never come. */
+static bool read_body(const struct dtr_channel *channel, struct slot *slot, size_t length) {
+    const size_t at_least = 1 << 16;
+    for (size_t at = 0; at < length;) {
+        const size_t wanted = 2 * at + at_least, end = wanted < length ? wanted : length;
+        if (!slot_reserve(slot, end) || !read_all(channel, slot->bytes + at, end - at))
+            return false;
+        at = end;
+    }
+    return true;
+}
+
 /* A free slot, or NULL when the channel is being freed. */
 static struct slot *free_slot(struct dtr_channel *channel) {
     pthread_mutex_lock(&channel->lock);
@@ -103,13 +116,13 @@ static bool read_frame(struct dtr_channel *channel) {
         header.length > frame_most)
         return false;
     struct slot *slot = free_slot(channel);
-    if (!slot || !slot_reserve(slot, header.length) ||
-        !read_all(channel, slot->bytes, header.length))
+    if (!slot || !read_body(channel, slot, header.length))
         return false;
     slot->type = (enum dtr_frame_type)header.type;
     slot->length = header.length;
     const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
-    if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED)
+    channel->ended |= frame.type == DTR_FRAME_END;
+    if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED || channel->ended)
         channel->events.interrupted(channel->events.arg, &frame);
     if (frame.type == DTR_FRAME_ABORT)
         return true;
@@ -129,7 +142,7 @@ static void *read_frames(void *arg) {
     channel->closed = true;
     pthread_cond_broadcast(&channel->changed);
     pthread_mutex_unlock(&channel->lock);
-    if (!stopping)
+    if (!stopping && !channel->ended)
         channel->events.interrupted(channel->events.arg, NULL);
     return NULL;
 }

@@ -44,8 +44,9 @@ struct dtr_channel;
 
 struct dtr_channel_events {
     void *arg;
-    /* Called by the channel's thread: the other side is gone (`frame` is NULL), or sent
-     * DTR_FRAME_ABORT, or DTR_FRAME_FAILED, which is received afterwards as well. */
+    /* Called by the channel's thread: the other side is gone without DTR_FRAME_END (`frame` is
+     * NULL), or sent DTR_FRAME_ABORT, or DTR_FRAME_FAILED or DTR_FRAME_END, which are received
+     * afterwards as well. */
     void (*interrupted)(void *arg, const struct dtr_frame *frame);
 };
 

@@ -220,8 +220,9 @@ void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame
     }
 }
 
-/* Everything that the schedule and the embedding will index with. */
-static bool request_sane(const struct dtr_request_frame *frame, const struct dtr_device *device) {
+/* Everything that the schedule and the embedding will index with; `sent` tokens came along. */
+static bool request_sane(const struct dtr_request_frame *frame, const struct dtr_device *device,
+                         uint32_t sent) {
     const struct dtr_request *request = &frame->request;
     const struct dtr_plan *plan = device->plan;
     uint64_t tokens = 0;
@@ -233,7 +234,7 @@ static bool request_sane(const struct dtr_request_frame *frame, const struct dtr
             return false;
         tokens += request->lengths[i];
     }
-    if (tokens > device->tokens_max)
+    if (tokens > device->tokens_max || (request->ids && tokens != sent))
         return false;
     for (uint32_t i = 0; request->select && i < request->selected; i++)
         if (request->select[i] >= tokens || (i && request->select[i] <= request->select[i - 1]))
@@ -284,9 +285,8 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
     const uint32_t *types = take_words(reader, memory, &used, tokens);
     request->ids = tokens ? ids : NULL;
     request->types = tokens ? types : NULL;
-    if (!dtr_reader_done(reader) || !request_sane(frame, device) ||
-        (tokens != 0) != (device->experiment->input != DTR_INPUT_HIDDEN) ||
-        (tokens && tokens != tokens_of(request)))
+    if (!dtr_reader_done(reader) || !request_sane(frame, device, tokens) ||
+        (tokens != 0) != (device->experiment->input != DTR_INPUT_HIDDEN))
         return malformed(error, "request");
     return DTR_OK;
 }

@@ -382,9 +382,11 @@ void dtr_session_close(struct dtr_session *session) {
     }
     const uint64_t deadline = dtr_now_ns() + END_S * DTR_SECOND_NS;
     for (uint32_t i = 1; session->peers && i < session->devices; i++) {
-        char how[64];
+        char how[64] = "";
         if (session->peers[i].pid > 0)
             dtr_launch_reap(session->peers[i].pid, deadline, how, sizeof how);
+        if (how[0] && !atomic_load(&session->interrupted))
+            dtr_log(session->log, DTR_LOG_WARN, "device %u: its process %s", i, how);
     }
     dtr_planning_free(session->planning);
     dtr_profile_free(session->profile);

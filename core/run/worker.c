@@ -19,8 +19,9 @@ enum { GRACE_S = 2 };
 
 struct worker {
     struct dtr_plugins *plugins;
-    struct dtr_log log;
+    struct dtr_log unnamed, named; /* before and after it is known which device this is */
     char who[24];
+    _Atomic(const struct dtr_log *) log; /* the one in use */
     struct dtr_channel *channel;
     struct dtr_experiment *experiment;
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
@@ -31,9 +32,9 @@ struct worker {
 static void interrupted(void *arg, const struct dtr_frame *frame) {
     struct worker *worker = arg;
     struct dtr_device *device = atomic_load(&worker->device);
-    if (frame) {
+    if (frame && frame->type == DTR_FRAME_ABORT) {
         struct dtr_reader reader = {.bytes = frame->bytes, .length = frame->length};
-        dtr_log(&worker->log, DTR_LOG_WARN, "%s", dtr_read_text(&reader));
+        dtr_log(atomic_load(&worker->log), DTR_LOG_WARN, "%s", dtr_read_text(&reader));
     }
     if (device)
         dtr_device_abort(device);
@@ -84,10 +85,11 @@ static int set_up(struct worker *worker, struct dtr_error *error) {
         return status;
     snprintf(worker->who, sizeof worker->who, "device %u", setup.device);
     if (setup.log_level <= DTR_LOG_TRACE)
-        worker->log.level = (enum dtr_log_level)setup.log_level;
-    status =
-        dtr_experiment_parse("the leader's experiment", setup.experiment, strlen(setup.experiment),
-                             worker->plugins, &worker->log, &worker->experiment, error);
+        worker->named.level = (enum dtr_log_level)setup.log_level;
+    atomic_store(&worker->log, &worker->named);
+    status = dtr_experiment_parse("the leader's experiment", setup.experiment,
+                                  strlen(setup.experiment), worker->plugins, &worker->named,
+                                  &worker->experiment, error);
     if (status)
         return status;
     if (!setup.device || setup.device >= worker->experiment->devices)
@@ -95,7 +97,7 @@ static int set_up(struct worker *worker, struct dtr_error *error) {
                         worker->experiment->devices);
     struct dtr_device *device;
     status = dtr_device_open(worker->experiment, worker->plugins, setup.device, &setup.options,
-                             &worker->log, &device, error);
+                             &worker->named, &device, error);
     if (!status)
         atomic_store(&worker->device, device);
     return status;
@@ -263,9 +265,10 @@ static void hear_out(struct worker *worker) {
 
 int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
                      struct dtr_error *error) {
-    struct worker worker = {.plugins = plugins, .log = *log};
-    worker.log.who = worker.who;
-    snprintf(worker.who, sizeof worker.who, "worker");
+    struct worker worker = {.plugins = plugins, .unnamed = *log, .named = *log};
+    worker.unnamed.who = "worker";
+    worker.named.who = worker.who;
+    atomic_store(&worker.log, &worker.unnamed);
     const struct dtr_channel_events events = {.arg = &worker, .interrupted = interrupted};
     int status = dtr_channel_create(fd, &events, &worker.channel, error);
     if (status)
