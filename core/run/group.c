@@ -44,16 +44,14 @@ static int measure_worker(struct dtr_session *session, uint32_t device, struct d
 }
 
 /* One after the other: devices of one machine would measure each other. */
-static int measure_kernels(struct dtr_session *session, const struct dtr_session_progress *progress,
-                           struct dtr_error *error) {
+static int measure_kernels(struct dtr_session *session, struct dtr_error *error) {
     struct dtr_profile *profile = session->profile;
     int status = dtr_probe_kernels(session->device, profile->probes, profile->probes_count,
                                    profile->seconds, error);
     if (!status)
         status = keep_kernel(profile, 0, dtr_kernels_name(session->device->kernels), error);
     for (uint32_t i = 1; i < session->devices && !status; i++) {
-        if (progress && progress->stage)
-            progress->stage(progress->arg, "measuring devices", i, session->devices);
+        dtr_group_stage(session, "measuring devices", i);
         status = measure_worker(session, i, error);
     }
     return status;
@@ -118,13 +116,11 @@ static void fill_links(struct dtr_profile *profile) {
         }
 }
 
-static int measure_links(struct dtr_session *session, const struct dtr_session_progress *progress,
-                         struct dtr_error *error) {
+static int measure_links(struct dtr_session *session, struct dtr_error *error) {
     const uint32_t devices = session->devices;
     int status = DTR_OK;
     for (uint32_t from = 0; from < devices && !status; from++) {
-        if (progress && progress->stage)
-            progress->stage(progress->arg, "measuring links", from, devices);
+        dtr_group_stage(session, "measuring links", from);
         for (uint32_t to = 0; to < devices && !status; to++)
             if (from != to && (devices <= ALL_PAIRS || to == (from + 1) % devices))
                 status = measure_link(session, from, to, error);
@@ -134,8 +130,7 @@ static int measure_links(struct dtr_session *session, const struct dtr_session_p
     return status;
 }
 
-int dtr_group_measure(struct dtr_session *session, const struct dtr_session_progress *progress,
-                      struct dtr_error *error) {
+int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_model *model = session->device->model;
     const uint32_t rows = session->device->tokens_max;
     int status =
@@ -145,8 +140,8 @@ int dtr_group_measure(struct dtr_session *session, const struct dtr_session_prog
     sodium_bin2hex(session->profile->model, sizeof session->profile->model, model->digest,
                    sizeof model->digest);
     dtr_planning_cpu(session->profile->cpu, sizeof session->profile->cpu);
-    status = measure_kernels(session, progress, error);
-    return status ? status : measure_links(session, progress, error);
+    status = measure_kernels(session, error);
+    return status ? status : measure_links(session, error);
 }
 
 /* --- what requests show ----------------------------------------------------------------------- */

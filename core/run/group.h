@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * group.h -- a session's inside, for the files that share it: the leader's view of its workers.
+ * group.h -- a session's inside, for the files that share it: peer.c talks to one worker, start.c
+ * makes a group of them, request.c has it answer, failure.c says what went wrong with it, group.c
+ * measures it, and session.c is what the others see of all that.
  */
 #ifndef DTR_RUN_GROUP_H
 #define DTR_RUN_GROUP_H
@@ -35,6 +37,8 @@ struct dtr_companions {
 struct dtr_session {
     const struct dtr_experiment *experiment;
     const struct dtr_log *log;
+    const char *plugin_path;                     /* for workers, or NULL */
+    const struct dtr_session_progress *progress; /* or NULL */
     struct dtr_device *device;
     struct dtr_profile *profile;
     struct dtr_planning *planning;
@@ -52,6 +56,11 @@ struct dtr_session {
     const float **layers;
 };
 
+/* --- peer.c ----------------------------------------------------------------------------------- */
+
+/* Takes over the descriptor of the worker's control channel. */
+int dtr_peer_connect(struct dtr_peer *peer, int fd, struct dtr_error *error);
+
 /* Sends what the session's writer holds. */
 int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error);
 
@@ -61,9 +70,33 @@ int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_er
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error);
 
+/* --- start.c ---------------------------------------------------------------------------------- */
+
+/* Starts the workers and has all devices join a group; nothing on a single device. */
+int dtr_group_start(struct dtr_session *session, struct dtr_error *error);
+
+/* Has every device prepare the weights of the session's plan. */
+int dtr_group_place(struct dtr_session *session, struct dtr_error *error);
+
+/* Tells whoever looks at the progress. */
+void dtr_group_stage(const struct dtr_session *session, const char *what, uint32_t done);
+
+/* --- request.c -------------------------------------------------------------------------------- */
+
+/* Runs a request on all devices; the answer stays in the session until the next. */
+int dtr_group_run(struct dtr_session *session, const struct dtr_request *request,
+                  struct dtr_response *response, struct dtr_error *error);
+
+/* --- failure.c -------------------------------------------------------------------------------- */
+
+/* Puts the cause of a failure into the error, in place of what the leader noticed of it, and tells
+ * the other workers.  Returns the status of the cause. */
+int dtr_group_blame(struct dtr_session *session, int status, struct dtr_error *error);
+
+/* --- group.c ---------------------------------------------------------------------------------- */
+
 /* Measures kernels and links of the group that was formed. */
-int dtr_group_measure(struct dtr_session *session, const struct dtr_session_progress *progress,
-                      struct dtr_error *error);
+int dtr_group_measure(struct dtr_session *session, struct dtr_error *error);
 
 /* By which factor the links were faster in the last request than in the profile, from the times
  * that all devices saw its collectives take; 0: nothing to go by. */

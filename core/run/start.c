@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c -- from processes to a group whose weights are in place.
+ */
+#include "run/group.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "run/launch.h"
+
+/* Time for a worker to start, to load its plugins and to join; weights may take longer. */
+enum { START_S = 60 };
+
+void dtr_group_stage(const struct dtr_session *session, const char *what, uint32_t done) {
+    const struct dtr_session_progress *progress = session->progress;
+    if (progress && progress->stage)
+        progress->stage(progress->arg, what, done, session->devices);
+}
+
+static int launch_worker(struct dtr_peer *peer, struct dtr_error *error) {
+    struct dtr_worker_process process;
+    const int status = dtr_launch_local(peer->session->plugin_path, &process, error);
+    if (status)
+        return status;
+    peer->pid = process.pid;
+    return dtr_peer_connect(peer, process.fd, error);
+}
+
+static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
+                         struct dtr_error *error) {
+    struct dtr_reader reader;
+    int status = dtr_peer_expect(peer, DTR_FRAME_HELLO, dtr_now_ns() + START_S * DTR_SECOND_NS,
+                                 &reader, error);
+    if (!status)
+        status = dtr_read_hello(&reader, error);
+    if (status)
+        return status;
+    const struct dtr_setup setup = {
+        .device = peer->device,
+        .options = session->device->options,
+        .log_level = session->log ? session->log->level : DTR_LOG_ERROR,
+        .experiment = experiment,
+    };
+    dtr_write_setup(&session->writer, &setup);
+    return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
+}
+
+static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
+                        struct dtr_error *error) {
+    struct dtr_reader reader;
+    struct dtr_address address;
+    int status = dtr_peer_expect(peer, DTR_FRAME_ADDRESS, dtr_now_ns() + START_S * DTR_SECOND_NS,
+                                 &reader, error);
+    if (!status)
+        status = dtr_read_address(&reader, &address, error);
+    if (status)
+        return status;
+    if (memcmp(address.digest, session->device->model->digest, 32) != 0)
+        return dtr_fail(error, DTR_E_CONFIG, "device %u has another model", peer->device);
+    memcpy(peer->address, address.text, strlen(address.text) + 1);
+    return DTR_OK;
+}
+
+static int start_workers(struct dtr_session *session, struct dtr_error *error) {
+    char *experiment = dtr_experiment_print(session->experiment);
+    int status = experiment ? DTR_OK : dtr_fail_memory(error);
+    for (uint32_t i = 1; i < session->devices && !status; i++)
+        status = launch_worker(&session->peers[i], error);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        dtr_group_stage(session, "starting devices", i);
+        status = set_up_worker(session, &session->peers[i], experiment, error);
+    }
+    for (uint32_t i = 1; i < session->devices && !status; i++)
+        status = hear_address(session, &session->peers[i], error);
+    free(experiment);
+    return status;
+}
+
+static int form_group(struct dtr_session *session, struct dtr_error *error) {
+    const uint32_t devices = session->devices;
+    const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
+    const char **addresses = calloc(devices, sizeof *addresses);
+    char own[DTR_ADDRESS_MAX];
+    int status =
+        addresses ? dtr_device_address(session->device, own, error) : dtr_fail_memory(error);
+    randombytes_buf(session->key, sizeof session->key);
+    const struct dtr_group group = {
+        .size = sizeof group,
+        .devices = devices,
+        .addresses = addresses,
+        .epoch = 1,
+        .key = session->key,
+    };
+    for (uint32_t i = 0; i < devices && !status; i++)
+        addresses[i] = i ? session->peers[i].address : own;
+    for (uint32_t i = 1; i < devices && !status; i++) {
+        dtr_write_group(&session->writer, &group);
+        status = dtr_peer_send(&session->peers[i], DTR_FRAME_GROUP, error);
+    }
+    if (!status)
+        status = dtr_device_join(session->device, &group, deadline, error);
+    for (uint32_t i = 1; i < devices && !status; i++) {
+        struct dtr_reader reader;
+        status = dtr_peer_expect(&session->peers[i], DTR_FRAME_JOINED, deadline, &reader, error);
+    }
+    free(addresses);
+    return status;
+}
+
+static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, struct dtr_error *error) {
+    struct dtr_reader reader;
+    struct dtr_ready ready;
+    int status = dtr_peer_expect(peer, DTR_FRAME_READY, UINT64_MAX / 2, &reader, error);
+    if (!status)
+        status = dtr_read_ready(&reader, &ready, error);
+    if (status)
+        return status;
+    session->reports[peer->device].weight_bytes = ready.weight_bytes;
+    strncat(peer->kernel, ready.kernel, sizeof peer->kernel - 1);
+    return DTR_OK;
+}
+
+int dtr_group_place(struct dtr_session *session, struct dtr_error *error) {
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    int status = dtr_plan_encode(session->plan, &bytes, &length, error);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        dtr_write_bytes(&session->writer, bytes, length);
+        status = dtr_peer_send(&session->peers[i], DTR_FRAME_PLAN, error);
+    }
+    free(bytes);
+    dtr_group_stage(session, "placing weights", 0);
+    if (!status)
+        status = dtr_device_load(session->device, session->plan, error);
+    if (!status)
+        session->reports[0].weight_bytes = dtr_kernels_bytes(session->device->kernels);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        dtr_group_stage(session, "placing weights", i);
+        status = hear_ready(session, &session->peers[i], error);
+    }
+    return status;
+}
+
+int dtr_group_start(struct dtr_session *session, struct dtr_error *error) {
+    if (session->devices < 2)
+        return DTR_OK;
+    const int status = start_workers(session, error);
+    return status ? status : form_group(session, error);
+}
