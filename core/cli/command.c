@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *dtr_command_word(const struct dtr_command *command) {
+    const char *blank = strrchr(command->name, ' ');
+    return blank ? blank + 1 : command->name;
+}
+
 const char *dtr_argument(const struct dtr_command *command, const struct dtr_arguments *arguments,
                          const char *name) {
     for (size_t i = 0; command->options && command->options[i].name; i++)

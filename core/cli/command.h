@@ -44,16 +44,22 @@ struct dtr_arguments {
 };
 
 struct dtr_command {
-    const char *name;
+    const char *name;     /* a subject's too: "bench kernel" */
     const char *summary;  /* one line */
     const char *operands; /* "EXP.ini", as the usage shows it */
     size_t operands_min, operands_max;
     const struct dtr_option *options; /* ends at a NULL name; may be NULL */
     const char *help;                 /* more about it; may be NULL */
     bool hidden;                      /* not in the list of commands */
+    /* Commands of its own, one of which the first argument names; ends at NULL.  One that has
+     * subjects has nothing but name and summary besides. */
+    const struct dtr_command *const *subjects;
     /* Returns the exit status. */
     int (*run)(const struct dtr_cli *cli, const struct dtr_arguments *arguments);
 };
+
+/* The last word of its name: what it is called by. */
+const char *dtr_command_word(const struct dtr_command *command);
 
 /* The value of an option by name; NULL when it was not given. */
 const char *dtr_argument(const struct dtr_command *command, const struct dtr_arguments *arguments,

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,18 @@
 #include "cli/commands.h"
 
 static const struct dtr_command *const commands[] = {
-    &dtr_command_check,   &dtr_command_run,      &dtr_command_plan,
-    &dtr_command_profile, &dtr_command_sweep,    &dtr_command_inspect,
-    &dtr_command_plugins, &dtr_command_tokenize, &dtr_command_worker,
+    &dtr_command_check,
+    &dtr_command_run,
+    &dtr_command_plan,
+    &dtr_command_profile,
+    &dtr_command_sweep,
+    &dtr_command_bench,
+    &dtr_command_inspect,
+    &dtr_command_plugins,
+    &dtr_command_tokenize,
+    &dtr_command_worker,
+    NULL,
 };
-
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static const struct dtr_option common_options[] = {
     {"plugin-path", "PATH", "folders with plugins, separated by colons, searched first", false},
@@ -38,15 +45,28 @@ static void print_options(const struct dtr_option *options) {
     }
 }
 
+static void print_commands(const struct dtr_command *const *list) {
+    for (; *list; list++)
+        if (!(*list)->hidden)
+            printf("  %-12s %s\n", dtr_command_word(*list), (*list)->summary);
+}
+
 static void print_usage(void) {
     puts("Usage: detransformer COMMAND [OPTION]... [ARGUMENT]...\n"
          "Transformer inference distributed over several devices.\n\nCommands");
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (!commands[i]->hidden)
-            printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    print_commands(commands);
     puts("\nOptions of every command");
     print_options(common_options);
     puts("\n`detransformer COMMAND --help` tells more.");
+}
+
+static void print_subjects(const struct dtr_command *command) {
+    printf("Usage: detransformer %s SUBJECT [OPTION]...\n%s\n\nSubjects\n", command->name,
+           command->summary);
+    print_commands(command->subjects);
+    puts("\nOptions");
+    print_options(common_options);
+    printf("\n`detransformer %s SUBJECT --help` tells more.\n", command->name);
 }
 
 static void print_command(const struct dtr_command *command) {
@@ -166,15 +186,28 @@ static int sort_arguments(const struct dtr_command *command, char **argv, struct
     return DTR_EXIT_USAGE;
 }
 
-static int run_command(const struct dtr_command *command, int argc, char **argv) {
+/* Answers --help and --version, wherever they stand. */
+static bool answer(const struct dtr_command *command, char **argv) {
     for (int i = 0; argv[i] && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_command(command);
-            return DTR_EXIT_DONE;
+            (command->subjects ? print_subjects : print_command)(command);
+            return true;
         } else if (strcmp(argv[i], "--version") == 0) {
             puts(PACKAGE_STRING);
-            return DTR_EXIT_DONE;
+            return true;
         }
+    return false;
+}
+
+/* The arguments begin at argv[first]. */
+static int run_command(const struct dtr_command *command, int argc, char **argv, int first) {
+    if (answer(command, argv + first))
+        return DTR_EXIT_DONE;
+    if (command->subjects) {
+        fprintf(stderr, "detransformer: a subject is missing; see detransformer %s --help\n",
+                command->name);
+        return DTR_EXIT_USAGE;
+    }
     size_t options = 0;
     while (command->options && command->options[options].name)
         options++;
@@ -189,9 +222,9 @@ static int run_command(const struct dtr_command *command, int argc, char **argv)
         .command = command->name,
         .log = {.level = DTR_LOG_WARN, .fd = 2},
         .argc = argc,
-        .argv = argv - 2,
+        .argv = argv,
     };
-    int status = sort_arguments(command, argv, &cli, &sorted);
+    int status = sort_arguments(command, argv + first, &cli, &sorted);
     sorted.arguments.operands = sorted.operands;
     sorted.arguments.values = sorted.values;
     sorted.arguments.all = sorted.all;
@@ -199,6 +232,25 @@ static int run_command(const struct dtr_command *command, int argc, char **argv)
         status = command->run(&cli, &sorted.arguments);
     free(memory);
     return status;
+}
+
+/* Runs the command, or subject of a command, that argv[at] names. */
+static int dispatch(const struct dtr_command *const *list, const char *what, int argc, char **argv,
+                    int at) {
+    char text[100];
+    struct dtr_suggestion suggestion = {.word = argv[at]};
+    for (; *list; list++) {
+        const char *word = dtr_command_word(*list);
+        const bool found = strcmp(argv[at], word) == 0;
+        if (found && (*list)->subjects && argv[at + 1] && argv[at + 1][0] != '-')
+            return dispatch((*list)->subjects, "subject", argc, argv, at + 1);
+        if (found)
+            return run_command(*list, argc, argv, at + 1);
+        dtr_suggest_offer(&suggestion, word);
+    }
+    char unknown[40];
+    snprintf(unknown, sizeof unknown, "unknown %s", what);
+    return usage_error(unknown, argv[at], dtr_suggest_text(&suggestion, text, sizeof text));
 }
 
 int main(int argc, char **argv) {
@@ -214,18 +266,9 @@ int main(int argc, char **argv) {
         print_usage();
         return DTR_EXIT_DONE;
     }
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0) {
-            const int status = run_command(commands[i], argc, argv + 2);
-            if (fflush(stdout) == 0 && !ferror(stdout))
-                return status;
-            fputs("detransformer: standard output could not be written\n", stderr);
-            return status ? status : DTR_EXIT_FAILED;
-        }
-    char text[100];
-    struct dtr_suggestion suggestion = {.word = argv[1]};
-    for (size_t i = 0; i < COMMANDS; i++)
-        dtr_suggest_offer(&suggestion, commands[i]->name);
-    return usage_error("unknown command", argv[1],
-                       dtr_suggest_text(&suggestion, text, sizeof text));
+    const int status = dispatch(commands, "command", argc, argv, 1);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fputs("detransformer: standard output could not be written\n", stderr);
+    return status ? status : DTR_EXIT_FAILED;
 }

@@ -4,13 +4,13 @@
  * on those before it; nothing is kept unless all succeed.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cores.h"
 #include "base/suggest.h"
 #include "config/store.h"
 #include "plugin/registry.h"
@@ -293,15 +293,6 @@ static int make_cluster(struct dtr_experiment_store *store, struct dtr_error *er
 
 /* --- the devices ------------------------------------------------------------------------------ */
 
-/* Those that this process may use. */
-static uint32_t count_cores(void) {
-    cpu_set_t set;
-    if (!sched_getaffinity(0, sizeof set, &set) && CPU_COUNT(&set) > 0)
-        return (uint32_t)CPU_COUNT(&set);
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (uint32_t)online : 1;
-}
-
 static int check_divisions(const struct dtr_experiment_store *store, uint32_t device,
                            const struct dtr_list *divisions, struct dtr_error *error) {
     char section[32];
@@ -345,7 +336,7 @@ static int make_device(struct dtr_experiment_store *store, uint32_t device, uint
 }
 
 static int make_devices(struct dtr_experiment_store *store, struct dtr_error *error) {
-    const uint32_t devices = store->experiment.devices, cores = count_cores();
+    const uint32_t devices = store->experiment.devices, cores = dtr_cores();
     store->device = calloc(devices, sizeof *store->device);
     store->kernel = calloc(devices, sizeof *store->kernel);
     store->settings = calloc(devices, sizeof *store->settings);
