@@ -68,11 +68,11 @@ static int parse_terminated(const char *where, const char *text, size_t length, 
     return DTR_OK;
 }
 
-int dtr_json_parse(const char *where, const void *text, size_t length, cJSON **object_p,
-                   struct dtr_error *error) {
-    if (length > DTR_JSON_BYTES_MAX)
+static int parse(const char *where, const void *text, size_t length, size_t most, cJSON **object_p,
+                 struct dtr_error *error) {
+    if (length > most)
         return dtr_fail(error, DTR_E_CONFIG, "%s: %zu bytes of JSON are more than the %zu allowed",
-                        where, length, DTR_JSON_BYTES_MAX);
+                        where, length, most);
     /* cJSON reads past the length it is given now and then; a copy ends in a zero. */
     char *copy = malloc(length + 1);
     if (!copy)
@@ -85,12 +85,21 @@ int dtr_json_parse(const char *where, const void *text, size_t length, cJSON **o
     return status;
 }
 
+int dtr_json_parse(const char *where, const void *text, size_t length, cJSON **object_p,
+                   struct dtr_error *error) {
+    return parse(where, text, length, DTR_JSON_BYTES_MAX, object_p, error);
+}
+
 int dtr_json_read(const char *path, cJSON **object_p, struct dtr_error *error) {
+    return dtr_json_read_large(path, DTR_JSON_BYTES_MAX, object_p, error);
+}
+
+int dtr_json_read_large(const char *path, size_t most, cJSON **object_p, struct dtr_error *error) {
     struct dtr_map map;
     int status = dtr_map_open(path, &map, error);
     if (status)
         return status;
-    status = dtr_json_parse(path, map.data, map.size, object_p, error);
+    status = parse(path, map.data, map.size, most, object_p, error);
     dtr_map_close(&map);
     return status;
 }

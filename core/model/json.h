@@ -22,6 +22,9 @@ int dtr_json_parse(const char *where, const void *text, size_t length, cJSON **o
                    struct dtr_error *error);
 int dtr_json_read(const char *path, cJSON **object_p, struct dtr_error *error);
 
+/* The same for files that may be larger than others: up to `most` bytes. */
+int dtr_json_read_large(const char *path, size_t most, cJSON **object_p, struct dtr_error *error);
+
 /* The key that an object has twice, or NULL; "" when there is no memory to find out. */
 const char *dtr_json_duplicate(const cJSON *object);
 

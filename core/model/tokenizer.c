@@ -194,11 +194,27 @@ static void put(struct dtr_sequence *sequence, uint32_t id, uint32_t type, uint3
     sequence->end[at] = end;
 }
 
-static void put_side(struct dtr_sequence *sequence, const struct dtr_tokens *tokens, size_t count,
-                     uint32_t type, uint32_t separate) {
-    for (size_t i = 0; i < count; i++)
+static void put_side(struct dtr_sequence *sequence, struct dtr_token_run run, uint32_t type,
+                     uint32_t separate) {
+    const struct dtr_tokens *tokens = run.tokens;
+    for (size_t i = run.from; i < run.from + run.count; i++)
         put(sequence, tokens->ids[i], type, tokens->begin[i], tokens->end[i]);
     put(sequence, separate, type, 0, 0);
+}
+
+static void put_first(const struct dtr_tokenizer *tokenizer, struct dtr_token_run first,
+                      struct dtr_sequence *sequence) {
+    sequence->count = 0;
+    put(sequence, tokenizer->classify, 0, 0, 0);
+    put_side(sequence, first, 0, tokenizer->separate);
+    sequence->second = sequence->count;
+}
+
+void dtr_tokenizer_pair(const struct dtr_tokenizer *tokenizer, struct dtr_token_run first,
+                        struct dtr_token_run second, struct dtr_sequence *sequence) {
+    put_first(tokenizer, first, sequence);
+    put_side(sequence, second, 1, tokenizer->separate);
+    sequence->truncated = false;
 }
 
 int dtr_tokenizer_sequence(const struct dtr_tokenizer *tokenizer, const char *first,
@@ -219,13 +235,11 @@ int dtr_tokenizer_sequence(const struct dtr_tokenizer *tokenizer, const char *fi
         const bool truncated = a.count + b.count > room;
         const size_t keep =
             truncated ? truncated_first(a.count, b.count, room, keep_first) : a.count;
-        sequence->truncated = truncated;
-        sequence->count = 0;
-        put(sequence, tokenizer->classify, 0, 0, 0);
-        put_side(sequence, &a, keep, 0, tokenizer->separate);
-        sequence->second = sequence->count;
+        const struct dtr_token_run rest = {&b, 0, truncated ? room - keep : b.count};
+        put_first(tokenizer, (struct dtr_token_run){&a, 0, keep}, sequence);
         if (second)
-            put_side(sequence, &b, truncated ? room - keep : b.count, 1, tokenizer->separate);
+            put_side(sequence, rest, 1, tokenizer->separate);
+        sequence->truncated = truncated;
     }
     dtr_tokens_free(&a);
     dtr_tokens_free(&b);

@@ -59,4 +59,13 @@ int dtr_tokenizer_sequence(const struct dtr_tokenizer *tokenizer, const char *fi
                            uint32_t limit, bool keep_first, struct dtr_sequence *sequence,
                            struct dtr_error *error);
 
+/* The same from tokens: [CLS] first [SEP] second [SEP].  Nothing is truncated; arrays hold all of
+ * them and the three special ones. */
+struct dtr_token_run {
+    const struct dtr_tokens *tokens;
+    size_t from, count;
+};
+void dtr_tokenizer_pair(const struct dtr_tokenizer *tokenizer, struct dtr_token_run first,
+                        struct dtr_token_run second, struct dtr_sequence *sequence);
+
 #endif

@@ -112,15 +112,25 @@ static bool is_cased(int32_t code) {
 }
 
 /* Unicode's condition Final_Sigma: a letter before it in the word and none behind. */
-static bool is_final_sigma(const struct characters *word, size_t at) {
+static bool is_final_sigma(const struct dtr_character *text, size_t count, size_t at) {
     size_t before = at, after = at + 1;
-    while (before > 0 && is_case_ignorable(word->items[before - 1].code))
+    while (before > 0 && is_case_ignorable(text[before - 1].code))
         before--;
-    if (before == 0 || !is_cased(word->items[before - 1].code))
+    if (before == 0 || !is_cased(text[before - 1].code))
         return false;
-    while (after < word->count && is_case_ignorable(word->items[after].code))
+    while (after < count && is_case_ignorable(text[after].code))
         after++;
-    return after == word->count || !is_cased(word->items[after].code);
+    return after == count || !is_cased(text[after].code);
+}
+
+size_t dtr_lower_case(const struct dtr_character *text, size_t count, size_t at, int32_t lower[2]) {
+    const int32_t code = text[at].code;
+    lower[1] = DOT_ABOVE;
+    if (code == CAPITAL_SIGMA)
+        lower[0] = is_final_sigma(text, count, at) ? FINAL_SIGMA : SMALL_SIGMA;
+    else
+        lower[0] = code == CAPITAL_I_DOT ? 'i' : utf8proc_tolower(code);
+    return code == CAPITAL_I_DOT ? 2 : 1;
 }
 
 static int append(struct characters *to, struct dtr_character character) {
@@ -183,18 +193,16 @@ static int append_decomposed(struct splitter *splitter, struct dtr_character cha
 
 static int append_lower(struct splitter *splitter, size_t at) {
     struct dtr_character character = splitter->raw.items[at];
-    int32_t code = character.code;
     if (!splitter->options->lower)
         return append_decomposed(splitter, character);
-    if (code == CAPITAL_SIGMA)
-        character.code = is_final_sigma(&splitter->raw, at) ? FINAL_SIGMA : SMALL_SIGMA;
-    else
-        character.code = code == CAPITAL_I_DOT ? 'i' : utf8proc_tolower(code);
-    int status = append_decomposed(splitter, character);
-    if (status || code != CAPITAL_I_DOT)
-        return status;
-    character.code = DOT_ABOVE;
-    return append_decomposed(splitter, character);
+    int32_t lower[2];
+    const size_t count = dtr_lower_case(splitter->raw.items, splitter->raw.count, at, lower);
+    int status = DTR_OK;
+    for (size_t i = 0; i < count && !status; i++) {
+        character.code = lower[i];
+        status = append_decomposed(splitter, character);
+    }
+    return status;
 }
 
 static int emit(struct splitter *splitter, const struct dtr_character *characters, size_t count) {

@@ -42,4 +42,8 @@ typedef int (*dtr_word_fn)(void *context, const struct dtr_word *word);
 int dtr_words(const struct dtr_words_options *options, const char *text, uint32_t length,
               dtr_word_fn found, void *context);
 
+/* Unicode's full lower case of a character in its text: one or two characters, which it returns the
+ * number of. */
+size_t dtr_lower_case(const struct dtr_character *text, size_t count, size_t at, int32_t lower[2]);
+
 #endif

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/answer.h"
+
 /* Candidates shown for a mask; the longest answer, in tokens, as SQuAD's scorers take it. */
 enum { CANDIDATES = 5, ANSWER_TOKENS = 30 };
 
@@ -98,29 +100,26 @@ static void fill_mask(cJSON *masks, const struct dtr_input *input, const float *
 
 /* --- answer ----------------------------------------------------------------------------------- */
 
-/* The best pair of a start and an end in the paragraph, the end not before the start. */
 static void answer(cJSON *object, const struct dtr_input_text *text, const float *logits) {
     const struct dtr_sequence *sequence = text->sequence;
     /* The last token is [SEP]. */
-    const uint32_t end = sequence->count - 1;
-    uint32_t best_first = 0, best_last = 0;
-    float best = -INFINITY;
-    for (uint32_t first = sequence->second; first < end; first++)
-        for (uint32_t last = first; last < end && last < first + ANSWER_TOKENS; last++) {
-            const float score = logits[2 * first] + logits[2 * last + 1];
-            if (score > best) {
-                best = score;
-                best_first = first;
-                best_last = last;
-            }
-        }
-    if (best_last == 0) {
+    const struct dtr_answer_request request = {
+        .logits = logits,
+        .tokens = sequence->count,
+        .first = sequence->second,
+        .last = sequence->count - 1,
+        .end = sequence->count - 1,
+        .longest = ANSWER_TOKENS,
+        .candidates = DTR_ANSWER_CANDIDATES_MAX,
+    };
+    struct dtr_answer best;
+    if (!dtr_answer_find(&request, &best)) {
         cJSON_AddStringToObject(object, "answer", "");
         return;
     }
-    const uint32_t begin = sequence->begin[best_first];
-    add_text(object, "answer", text->second + begin, sequence->end[best_last] - begin);
-    cJSON_AddNumberToObject(object, "score", best);
+    const uint32_t begin = sequence->begin[best.first];
+    add_text(object, "answer", text->second + begin, sequence->end[best.last] - begin);
+    cJSON_AddNumberToObject(object, "score", best.score);
 }
 
 /* --- all -------------------------------------------------------------------------------------- */
