@@ -11,6 +11,7 @@
 extern const struct dtr_command dtr_command_bench;
 extern const struct dtr_command dtr_command_bench_kernel;
 extern const struct dtr_command dtr_command_check;
+extern const struct dtr_command dtr_command_eval;
 extern const struct dtr_command dtr_command_plan;
 extern const struct dtr_command dtr_command_inspect;
 extern const struct dtr_command dtr_command_plugins;

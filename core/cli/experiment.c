@@ -44,13 +44,18 @@ int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
     return status;
 }
 
+int dtr_cli_load(const struct dtr_cli *cli, const char *file, const struct dtr_settings *settings,
+                 struct dtr_opened *opened, struct dtr_error *error) {
+    const int status = dtr_cli_plugins(cli, &opened->plugins, error);
+    return status ? status
+                  : dtr_experiment_load(file, settings->list, settings->count, opened->plugins,
+                                        &cli->log, &opened->experiment, error);
+}
+
 int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
                       const struct dtr_settings *settings, struct dtr_opened *opened,
                       struct dtr_error *error) {
-    int status = dtr_cli_plugins(cli, &opened->plugins, error);
-    if (!status)
-        status = dtr_experiment_load(file, settings->list, settings->count, opened->plugins,
-                                     &cli->log, &opened->experiment, error);
+    int status = dtr_cli_load(cli, file, settings, opened, error);
     if (!status)
         status =
             dtr_input_open(opened->experiment, opened->options.all_rows, &opened->input, error);

@@ -44,6 +44,10 @@ int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
                       const struct dtr_settings *settings, struct dtr_opened *opened,
                       struct dtr_error *error);
 
+/* Only the experiment: `input` stays NULL, for those who have their own. */
+int dtr_cli_load(const struct dtr_cli *cli, const char *file, const struct dtr_settings *settings,
+                 struct dtr_opened *opened, struct dtr_error *error);
+
 /* Opens the model and makes the plan, checking all that can be checked before anything starts.  A
  * plan that needs measurements is left out: `planning` and `plan` stay NULL. */
 int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error);

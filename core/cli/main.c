@@ -19,6 +19,7 @@ static const struct dtr_command *const commands[] = {
     &dtr_command_profile,
     &dtr_command_sweep,
     &dtr_command_bench,
+    &dtr_command_eval,
     &dtr_command_inspect,
     &dtr_command_plugins,
     &dtr_command_tokenize,

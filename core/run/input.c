@@ -256,26 +256,34 @@ void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p, uin
     *tokens_p = hidden ? input->tokens_max : input->experiment->sequence_length;
 }
 
-int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
-                    struct dtr_error *error) {
-    const struct dtr_experiment *experiment = input->experiment;
-    input->vocabulary = model->vocabulary;
-    if (input->hidden && input->hidden_size != model->shape.hidden)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: [input] hidden: the states have %u columns, the model's %u",
-                        dtr_experiment_origin(experiment, "input", "hidden"), input->hidden_size,
-                        model->shape.hidden);
-    if (!input->hidden && experiment->sequence_length > model->positions)
+int dtr_input_check_tokens(const struct dtr_experiment *experiment,
+                           const struct dtr_tokenizer *tokenizer, const struct dtr_model *model,
+                           struct dtr_error *error) {
+    if (experiment->sequence_length > model->positions)
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: [input] sequence_length %u is more than the model's %u positions",
                         dtr_experiment_origin(experiment, "input", "sequence_length"),
                         experiment->sequence_length, model->positions);
-    if (input->tokenizer && dtr_tokenizer_size(input->tokenizer) > model->vocabulary)
+    if (tokenizer && dtr_tokenizer_size(tokenizer) > model->vocabulary)
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: [model] vocab holds %u tokens, the model knows %u",
                         dtr_experiment_origin(experiment, "model", "vocab"),
-                        dtr_tokenizer_size(input->tokenizer), model->vocabulary);
+                        dtr_tokenizer_size(tokenizer), model->vocabulary);
     return DTR_OK;
+}
+
+int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
+                    struct dtr_error *error) {
+    const struct dtr_experiment *experiment = input->experiment;
+    input->vocabulary = model->vocabulary;
+    if (!input->hidden)
+        return dtr_input_check_tokens(experiment, input->tokenizer, model, error);
+    return input->hidden_size == model->shape.hidden
+               ? DTR_OK
+               : dtr_fail(error, DTR_E_CONFIG,
+                          "%s: [input] hidden: the states have %u columns, the model's %u",
+                          dtr_experiment_origin(experiment, "input", "hidden"), input->hidden_size,
+                          model->shape.hidden);
 }
 
 uint64_t dtr_input_pass(const struct dtr_input *input) {

@@ -30,6 +30,11 @@ void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p, uin
 int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
                     struct dtr_error *error);
 
+/* The part of it that concerns tokens; `tokenizer` may be NULL. */
+int dtr_input_check_tokens(const struct dtr_experiment *experiment,
+                           const struct dtr_tokenizer *tokenizer, const struct dtr_model *model,
+                           struct dtr_error *error);
+
 /* Requests of one pass over the input. */
 uint64_t dtr_input_pass(const struct dtr_input *input);
 
