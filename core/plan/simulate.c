@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * Events in the order of time: a device comes to its next step; a message begins to leave, has
- * left, has arrived.  The port of a sender serves messages in the order in which they are posted,
- * that of a receiver in the order in which they begin to come.
+ * Events in the order of time: a device comes to its next step; a message begins to come in; the
+ * port of a receiver may have something through.  A message that was posted is out of the sender's
+ * hands: transports buffer what their port cannot yet carry.
  */
 #include "plan/simulate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/ports.h"
 #include "plan/wire.h"
 
-enum event_kind { RESUME, DEPARTS, LEFT, ARRIVED };
+enum event_kind { RESUME, ENTERS, PORT };
 
 struct event {
     double time_s;
-    uint64_t order; /* of events at the same time, the first first */
-    uint32_t device;
-    uint32_t message; /* of the device's schedule */
-    uint8_t kind;     /* enum event_kind */
+    uint64_t order;  /* of events at the same time, the first first */
+    uint32_t device; /* whose step; whose message; whose port */
+    uint32_t what;   /* a message of the device's schedule; how often the port has changed */
+    uint8_t kind;    /* enum event_kind */
 };
 
 struct flight {
@@ -28,9 +30,10 @@ struct flight {
 
 struct device {
     const struct dtr_schedule *schedule;
-    double now_s, out_free_s, in_free_s;
+    double now_s;
     double compute_s, communicate_s;
     uint32_t step;
+    uint32_t port_changes;
     int32_t waits_for; /* a collective, or -1 */
     double waits_since_s;
     struct flight *flights;  /* [collectives] */
@@ -41,6 +44,7 @@ struct device {
 
 struct simulator {
     const struct dtr_cost *cost;
+    struct dtr_ports *ports;
     struct device *devices;
     uint32_t count, tags;
     struct event *heap;
@@ -114,48 +118,21 @@ static int64_t find_receive(const struct simulator *s, uint32_t sender,
     return -1;
 }
 
-static double larger(double a, double b) {
-    return a > b ? a : b;
-}
-
-static double port_s(const struct simulator *s, uint32_t sender, const struct dtr_message *message,
-                     uint8_t wire) {
-    const struct dtr_link *link = &s->cost->link[(size_t)sender * s->count + message->peer];
-    return (double)dtr_wire_bytes(wire, message->rows, message->values) / link->bytes_per_s;
-}
-
 static const struct dtr_collective *collective_of(const struct device *device, uint32_t message) {
     return &device->schedule->collectives[device->collective_of[message]];
 }
 
-static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
-    struct device *from = &s->devices[sender];
-    const struct dtr_message *message = &from->schedule->messages[index];
-    const double leaves_s = larger(now_s, from->out_free_s);
-    from->out_free_s = leaves_s + port_s(s, sender, message, collective_of(from, index)->wire);
-    push(s,
-         (struct event){.time_s = leaves_s, .device = sender, .message = index, .kind = DEPARTS});
-    push(s, (struct event){
-                .time_s = from->out_free_s, .device = sender, .message = index, .kind = LEFT});
+static double bytes_of(const struct device *device, uint32_t index) {
+    const struct dtr_message *message = &device->schedule->messages[index];
+    return (double)dtr_wire_bytes(collective_of(device, index)->wire, message->rows,
+                                  message->values);
 }
 
-static void depart(struct simulator *s, const struct event *event) {
-    const struct device *from = &s->devices[event->device];
-    const struct dtr_message *message = &from->schedule->messages[event->message];
-    const struct dtr_collective *collective = collective_of(from, event->message);
-    const int64_t receive = find_receive(s, event->device, message, collective->tag);
-    if (receive < 0) {
-        s->status = DTR_E_PLUGIN;
-        return;
-    }
-    struct device *to = &s->devices[message->peer];
-    const struct dtr_link *link = &s->cost->link[(size_t)event->device * s->count + message->peer];
-    const double enters_s = larger(event->time_s + link->latency_s, to->in_free_s);
-    to->in_free_s = enters_s + port_s(s, event->device, message, collective->wire);
-    push(s, (struct event){.time_s = to->in_free_s,
-                           .device = message->peer,
-                           .message = (uint32_t)receive,
-                           .kind = ARRIVED});
+static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
+    const struct device *from = &s->devices[sender];
+    const double enters_s = dtr_ports_send(s->ports, sender, from->schedule->messages[index].peer,
+                                           bytes_of(from, index), now_s);
+    push(s, (struct event){.time_s = enters_s, .device = sender, .what = index, .kind = ENTERS});
 }
 
 /* --- collectives ------------------------------------------------------------------------------ */
@@ -182,12 +159,10 @@ static void begin_round(struct simulator *s, uint32_t index, uint32_t collective
             const struct dtr_message *message = &schedule->messages[i];
             if (message->round != flight->round)
                 continue;
-            if (message->kind == DTR_MESSAGE_SEND) {
-                flight->unfinished++;
+            if (message->kind == DTR_MESSAGE_SEND)
                 post(s, index, i, now_s);
-            } else if (!device->arrived[i]) {
+            else if (!device->arrived[i])
                 flight->unfinished++;
-            }
         }
         if (flight->unfinished)
             return;
@@ -195,17 +170,57 @@ static void begin_round(struct simulator *s, uint32_t index, uint32_t collective
     complete(s, index, collective, now_s);
 }
 
-static void finish_message(struct simulator *s, const struct event *event) {
-    struct device *device = &s->devices[event->device];
-    const uint32_t collective = device->collective_of[event->message];
-    const struct dtr_message *message = &device->schedule->messages[event->message];
+static void finish_message(struct simulator *s, uint32_t index, uint32_t at, double now_s) {
+    struct device *device = &s->devices[index];
+    const uint32_t collective = device->collective_of[at];
+    const struct dtr_message *message = &device->schedule->messages[at];
     struct flight *flight = &device->flights[collective];
-    device->arrived[event->message] = 1;
+    device->arrived[at] = 1;
     /* It may come before the device has begun to wait for it. */
     if (!flight->begun || flight->round != message->round || --flight->unfinished)
         return;
     flight->round++;
-    begin_round(s, event->device, collective, event->time_s);
+    begin_round(s, index, collective, now_s);
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
+
+static void finish_messages(struct simulator *s, uint32_t to, double now_s) {
+    uint32_t message;
+    dtr_ports_advance(s->ports, to, now_s);
+    while (dtr_ports_take(s->ports, to, &message))
+        finish_message(s, to, message, now_s);
+}
+
+/* The port's next event; those that were foreseen before do not count any more. */
+static void foresee(struct simulator *s, uint32_t to) {
+    const double next_s = dtr_ports_next(s->ports, to);
+    const uint32_t changes = ++s->devices[to].port_changes;
+    if (!isinf(next_s))
+        push(s, (struct event){.time_s = next_s, .device = to, .what = changes, .kind = PORT});
+}
+
+static void enter(struct simulator *s, const struct event *event) {
+    const struct device *from = &s->devices[event->device];
+    const struct dtr_message *message = &from->schedule->messages[event->what];
+    const int64_t receive =
+        find_receive(s, event->device, message, collective_of(from, event->what)->tag);
+    if (receive < 0) {
+        s->status = DTR_E_PLUGIN;
+        return;
+    }
+    finish_messages(s, message->peer, event->time_s);
+    if (dtr_ports_enter(s->ports, event->device, message->peer, bytes_of(from, event->what),
+                        (uint32_t)receive, event->time_s))
+        s->status = DTR_E_MEMORY;
+    foresee(s, message->peer);
+}
+
+static void pass_port(struct simulator *s, const struct event *event) {
+    if (event->what != s->devices[event->device].port_changes)
+        return;
+    finish_messages(s, event->device, event->time_s);
+    foresee(s, event->device);
 }
 
 /* --- devices ---------------------------------------------------------------------------------- */
@@ -289,40 +304,49 @@ static bool all_done(const struct simulator *s) {
     return true;
 }
 
+static void run(struct simulator *s) {
+    while (s->heap_count && !s->status) {
+        const struct event event = pop(s);
+        if (event.kind == RESUME)
+            resume(s, event.device);
+        else if (event.kind == ENTERS)
+            enter(s, &event);
+        else
+            pass_port(s, &event);
+    }
+    if (!s->status && !all_done(s))
+        s->status = DTR_E_PLUGIN;
+}
+
+static void clean_up(struct simulator *s) {
+    for (uint32_t i = 0; s->devices && i < s->count; i++) {
+        free(s->devices[i].flights);
+        free(s->devices[i].arrived);
+        free(s->devices[i].collective_of);
+        free(s->devices[i].by_tag);
+    }
+    dtr_ports_free(s->ports);
+    free(s->devices);
+    free(s->heap);
+}
+
 int dtr_simulate(const struct dtr_schedule *const *schedules, uint32_t devices,
                  const struct dtr_cost *cost, struct dtr_simulation *simulation,
                  struct dtr_error *error) {
     struct simulator s = {.cost = cost, .count = devices};
     s.devices = calloc(devices, sizeof *s.devices);
-    if (!s.devices)
-        return dtr_fail_memory(error);
-    for (uint32_t i = 0; i < devices; i++)
+    s.ports = dtr_ports_create(devices, cost->link);
+    s.status = s.devices && s.ports ? DTR_OK : DTR_E_MEMORY;
+    for (uint32_t i = 0; i < devices && !s.status; i++)
         count_tags(&s, schedules[i]);
     for (uint32_t i = 0; i < devices && !s.status; i++) {
         s.status = prepare_device(&s, &s.devices[i], schedules[i]);
         push(&s, (struct event){.device = i, .kind = RESUME});
     }
-    while (s.heap_count && !s.status) {
-        const struct event event = pop(&s);
-        if (event.kind == RESUME)
-            resume(&s, event.device);
-        else if (event.kind == DEPARTS)
-            depart(&s, &event);
-        else
-            finish_message(&s, &event);
-    }
-    if (!s.status && !all_done(&s))
-        s.status = DTR_E_PLUGIN;
+    run(&s);
     if (!s.status)
         report(&s, simulation);
-    for (uint32_t i = 0; i < devices; i++) {
-        free(s.devices[i].flights);
-        free(s.devices[i].arrived);
-        free(s.devices[i].collective_of);
-        free(s.devices[i].by_tag);
-    }
-    free(s.devices);
-    free(s.heap);
+    clean_up(&s);
     if (s.status == DTR_E_PLUGIN)
         return dtr_fail(error, s.status, "the devices' schedules do not fit together");
     return s.status ? dtr_fail_memory(error) : DTR_OK;

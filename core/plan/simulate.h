@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * simulate.h -- the simulator: runs the schedules of all devices on a virtual clock.  Steps take
- * what a cost model says; messages queue at the ports they leave by and enter through.
+ * what a cost model says; messages queue at the ports they leave by and share those they enter
+ * through.
  */
 #ifndef DTR_PLAN_SIMULATE_H
 #define DTR_PLAN_SIMULATE_H
@@ -11,8 +12,9 @@
 #include "base/error.h"
 #include "plan/schedule.h"
 
-/* What things cost.  A message of b bytes holds the sender's port for b / bytes_per_s, travels
- * for latency_s, and holds the receiver's port as long again, overlapping (cut-through). */
+/* What things cost.  A message of b bytes leaves the sender's port in b / bytes_per_s, when those
+ * before it have left, travels for latency_s, and gets through the receiver's port, which other
+ * senders may share, while it comes in (cut-through). */
 struct dtr_cost {
     void *arg;
     double (*step_s)(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step);
