@@ -82,7 +82,8 @@ static struct dtr_profile *allocate(uint32_t devices) {
 
 int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, uint32_t rows,
                        struct dtr_profile **profile_p, struct dtr_error *error) {
-    static const uint32_t ladder[] = {1, 8, 32, 128, 512};
+    /* Close together where a device changes from reading weights to computing with them. */
+    static const uint32_t ladder[] = {1, 4, 8, 12, 16, 24, 32, 64, 128, 512};
     struct dtr_profile *profile = allocate(devices);
     int status = profile ? DTR_OK : DTR_E_MEMORY;
     for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && !status; i++)
