@@ -53,9 +53,10 @@ uint64_t dtr_account_weight(const struct dtr_model_shape *model, const struct dt
         return part * width + bias;
     case DTR_WEIGHT_ATTENTION_NORM:
     case DTR_WEIGHT_OUTPUT_NORM:
+    case DTR_WEIGHT_PREDICTION_NORM:
         return 2 * part;
-    default:
-        return 0;
+    default: /* heads: `part` outputs of whole rows */
+        return part * (width + 1);
     }
 }
 

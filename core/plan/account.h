@@ -27,7 +27,7 @@ void dtr_account_collective(const struct dtr_schedule *schedule,
 /* Floating-point operations of one step; 0 for what only moves or normalises. */
 uint64_t dtr_account_flops(const struct dtr_schedule *schedule, const struct dtr_step *step);
 
-/* How many numbers a weight of the model's layers holds, bias included; 0 for those of heads. */
+/* How many numbers a weight holds, bias included. */
 uint64_t dtr_account_weight(const struct dtr_model_shape *model, const struct dtr_weight_key *key);
 
 #endif

@@ -17,7 +17,7 @@
 
 /* Who has what of a matrix of all rows. */
 enum dtr_layout {
-    DTR_LAYOUT_ROOT,   /* device 0 has all of it                                              */
+    DTR_LAYOUT_ROOT,   /* one device has all of it, most often device 0                       */
     DTR_LAYOUT_WHOLE,  /* every device that takes part has all of it                          */
     DTR_LAYOUT_ROWS,   /* rows (tokens) by share                                              */
     DTR_LAYOUT_SLICES, /* columns by division, where its sub-blocks are; a slice is a buffer  */
@@ -28,6 +28,7 @@ struct dtr_spread {
     enum dtr_layout layout;
     uint32_t columns; /* of the whole matrix */
     const char *name; /* of the buffers */
+    uint32_t root;    /* the device that has all of it */
 };
 
 /* Devices that share work: its parts go by weight (which may be 0), its sums to every member. */
@@ -75,6 +76,7 @@ struct dtr_builder {
     bool query_apart;
 
     struct dtr_spread next; /* where the group that is being lowered must leave its result */
+    uint32_t run_end;       /* a strategy of whole runs lowers the groups up to this one */
     uint32_t next_tag;
     uint8_t wire; /* of the collectives to come */
     /* The result of the last group, on its way: the collective of each tile, or -1. */
@@ -195,6 +197,11 @@ int32_t dtr_emit_all_reduce(struct dtr_builder *b, const struct dtr_team *team,
  * it. */
 int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *part,
                                 struct dtr_view partial, const struct dtr_spread *to);
+
+/* The view moves from one device to another, which call it as often as all others but not at the
+ * same place in their schedules: the caller has taken the tag.  -1 on the others. */
+int32_t dtr_emit_transfer(struct dtr_builder *b, uint32_t tag, struct dtr_view view, uint32_t from,
+                          uint32_t to);
 
 void dtr_emit_wait(struct dtr_builder *b, int32_t collective);
 

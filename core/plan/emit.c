@@ -272,25 +272,30 @@ void dtr_emit_query_key_value(struct dtr_builder *b, const struct dtr_block *blo
                         qkv_part(b, block, heads, part, x.rows), false);
 }
 
-/* One span for each sequence that has queries among `rows`. */
+/* One span for each sequence that has queries among `rows`; *keys_p: the tokens of those. */
 static void list_spans(struct dtr_builder *b, const struct dtr_block *block, struct dtr_range rows,
-                       uint32_t *first_p, uint32_t *count_p) {
+                       uint32_t *first_p, uint32_t *count_p, struct dtr_range *keys_p) {
     const uint32_t first = b->schedule->spans_count;
     const uint32_t *select = dtr_selects(b, block) ? b->lowering->select : NULL;
     uint32_t begin = 0, row = rows.begin;
+    *keys_p = (struct dtr_range){0, 0};
     for (uint32_t i = 0; i < b->lowering->sequences && row < rows.end; i++) {
         const uint32_t end = begin + b->lowering->lengths[i];
         const uint32_t query = row;
         while (row < rows.end && (select ? select[row] : row) < end)
             row++;
-        struct dtr_span *span = row > query ? dtr_new_span(b) : NULL;
-        if (span)
-            *span = (struct dtr_span){
-                .query_first = query - rows.begin,
-                .query_rows = row - query,
-                .key_first = begin,
-                .key_rows = end - begin,
-            };
+        if (row > query) {
+            struct dtr_span *span = dtr_new_span(b);
+            keys_p->begin = dtr_range_empty(*keys_p) ? begin : keys_p->begin;
+            keys_p->end = end;
+            if (span)
+                *span = (struct dtr_span){
+                    .query_first = query - rows.begin,
+                    .query_rows = row - query,
+                    .key_first = begin - keys_p->begin,
+                    .key_rows = end - begin,
+                };
+        }
         begin = end;
     }
     *first_p = first;
@@ -302,14 +307,13 @@ void dtr_emit_attention(struct dtr_builder *b, const struct dtr_block *block,
     if (dtr_range_empty(heads) || dtr_range_empty(rows))
         return;
     uint32_t first, count, index = 0;
-    list_spans(b, block, rows, &first, &count);
-    const struct dtr_range tokens = {0, b->tokens};
-    struct dtr_range part;
+    struct dtr_range keys, part;
+    list_spans(b, block, rows, &first, &count, &keys);
     while (next_part(block->query, heads, &index, &part)) {
         const uint32_t width = dtr_range_count(part) * block->head_size;
         const uint32_t column = (part.begin - heads.begin) * block->head_size;
         const struct dtr_view query = query_part(b, block, heads, part, rows);
-        const struct dtr_view qkv = qkv_part(b, block, heads, part, tokens);
+        const struct dtr_view qkv = qkv_part(b, block, heads, part, keys);
         struct dtr_step *step = dtr_new_step(b, DTR_STEP_ATTENTION);
         if (!step)
             return;

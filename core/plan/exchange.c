@@ -54,7 +54,7 @@ static bool held_piece(struct dtr_builder *b, const struct dtr_spread *spread, u
         return false;
     *piece = (struct piece){rows, columns};
     if (spread->layout == DTR_LAYOUT_ROOT)
-        return device == 0;
+        return device == spread->root;
     if (spread->layout == DTR_LAYOUT_WHOLE)
         return dtr_takes(b, device);
     if (spread->layout == DTR_LAYOUT_ROWS) {
@@ -266,6 +266,18 @@ int32_t dtr_emit_exchange(struct dtr_builder *b, enum dtr_collective_kind kind,
     const int32_t collective = assembly_end(&a);
     copy_held(b, from, to, tile_rows(b, from, b->device, tile, tiles));
     return collective;
+}
+
+int32_t dtr_emit_transfer(struct dtr_builder *b, uint32_t tag, struct dtr_view view, uint32_t from,
+                          uint32_t to) {
+    struct assembly a = {.b = b, .index = -1, .kind = DTR_TRANSFER, .tag = tag};
+    if (from == to || (b->device != from && b->device != to))
+        return -1;
+    if (b->device == from)
+        assembly_add(&a, DTR_MESSAGE_SEND, to, view);
+    else
+        assembly_add(&a, DTR_MESSAGE_RECEIVE, from, view);
+    return assembly_end(&a);
 }
 
 enum dtr_collective_kind dtr_exchange_kind(enum dtr_layout from, enum dtr_layout to) {

@@ -129,6 +129,15 @@ static const struct dtr_strategy *strategy_of(const struct dtr_plan *plan, uint3
     return dtr_strategy_at(plan->strategy[group]);
 }
 
+/* The group after those that are lowered together with this one. */
+static uint32_t run_end(const struct dtr_plan *plan, uint32_t group) {
+    uint32_t end = group + 1;
+    while (strategy_of(plan, group)->runs && end < plan->groups &&
+           plan->strategy[end] == plan->strategy[group])
+        end++;
+    return end;
+}
+
 static int check(const struct dtr_lowering *lowering, struct dtr_error *error) {
     const struct dtr_plan *plan = lowering->plan;
     for (uint32_t g = 0; g < plan->groups; g++)
@@ -149,9 +158,10 @@ int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedul
         return status;
     b->next = dtr_hidden(b, strategy_of(plan, 0)->needs);
     emit_input(b);
-    for (uint32_t g = 0; g < plan->groups; g++) {
-        const bool last = g + 1 == plan->groups;
-        b->next = dtr_hidden(b, last ? DTR_LAYOUT_ROOT : strategy_of(plan, g + 1)->needs);
+    for (uint32_t g = 0; g < plan->groups; g = b->run_end) {
+        b->run_end = run_end(plan, g);
+        const bool last = b->run_end == plan->groups;
+        b->next = dtr_hidden(b, last ? DTR_LAYOUT_ROOT : strategy_of(plan, b->run_end)->needs);
         strategy_of(plan, g)->lower(b, g);
     }
     emit_heads(b);

@@ -37,7 +37,7 @@ const char *dtr_collective_kind_name(enum dtr_collective_kind kind) {
         [DTR_ALL_GATHER] = "all-gather", [DTR_ALL_TO_ALL] = "all-to-all",
         [DTR_GATHER] = "gather",         [DTR_SCATTER] = "scatter",
         [DTR_BROADCAST] = "broadcast",   [DTR_REDUCE_SCATTER] = "reduce-scatter",
-        [DTR_ALL_REDUCE] = "all-reduce",
+        [DTR_ALL_REDUCE] = "all-reduce", [DTR_TRANSFER] = "transfer",
     };
     return kind < DTR_COLLECTIVE_KINDS ? names[kind] : "?";
 }

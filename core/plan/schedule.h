@@ -109,6 +109,7 @@ enum dtr_collective_kind {
     DTR_BROADCAST,
     DTR_REDUCE_SCATTER,
     DTR_ALL_REDUCE,
+    DTR_TRANSFER, /* one message from one device to another */
     DTR_COLLECTIVE_KINDS
 };
 

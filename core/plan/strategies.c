@@ -36,6 +36,13 @@ static const struct dtr_strategy strategies[] = {
         .lower = dtr_lower_hybrid,
     },
     {
+        .name = "pp",
+        .summary = "pipeline: consecutive layers on each device, one sequence after the other",
+        .needs = DTR_LAYOUT_ROOT,
+        .runs = true,
+        .lower = dtr_lower_pipeline,
+    },
+    {
         .name = "bp+ag",
         .summary = "sub-blocks in place; every device runs the whole original layer",
         .needs = DTR_LAYOUT_SLICES,

@@ -20,6 +20,7 @@ struct dtr_strategy {
     enum dtr_layout needs;  /* of the hidden state when a group begins */
     bool decoupled;         /* runs sub-blocks where they are: only for decoupled models */
     bool query_apart;       /* computes queries for fewer rows than keys and values */
+    bool runs;              /* lowers all groups in a row that run by it, up to b->run_end */
     uint32_t original_cuts; /* DTR_CUT_*: how original layers are cut over all devices */
     uint32_t sub_block_cuts;
     void (*lower)(struct dtr_builder *b, uint32_t group);
@@ -34,7 +35,11 @@ void dtr_strategy_infos(const struct dtr_model_shape *model, struct dtr_strategy
 /* The index of a name, or -1. */
 int32_t dtr_strategy_find(const char *name);
 
+/* All of one layer on this device, for the rows of `x`; the result replaces them. */
+void dtr_lower_alone(struct dtr_builder *b, uint32_t layer, struct dtr_view x);
+
 void dtr_lower_single(struct dtr_builder *b, uint32_t group);
+void dtr_lower_pipeline(struct dtr_builder *b, uint32_t group);
 void dtr_lower_tensor(struct dtr_builder *b, uint32_t group);
 void dtr_lower_hybrid(struct dtr_builder *b, uint32_t group);
 void dtr_lower_sequence(struct dtr_builder *b, uint32_t group);

@@ -26,22 +26,28 @@ static struct dtr_view block_columns(struct dtr_view x, const struct dtr_block *
 static void single_block(struct dtr_builder *b, const struct dtr_block *block, struct dtr_view x) {
     const struct dtr_range heads = {0, block->heads};
     const struct dtr_view residual = dtr_emit_inputs(b, block, heads, x);
-    const struct dtr_range rows = {0, b->rows};
+    const struct dtr_range rows = residual.rows;
     const struct dtr_view context =
         dtr_buffer_view(b, "context", rows, block->heads * block->head_size);
     dtr_emit_attention(b, block, heads, rows, context);
     dtr_emit_rest(b, block, context, residual, dtr_view_rows(x, rows));
 }
 
+void dtr_lower_alone(struct dtr_builder *b, uint32_t layer, struct dtr_view x) {
+    struct dtr_block block;
+    b->layer = (uint16_t)layer;
+    for (uint32_t i = 0; next_block(b, layer, &i, &block);)
+        single_block(b, &block, block_columns(x, &block));
+    b->division = -1;
+}
+
 void dtr_lower_single(struct dtr_builder *b, uint32_t group) {
     const struct dtr_spread root = dtr_hidden(b, DTR_LAYOUT_ROOT);
     const uint32_t first = group * b->model->group_layers;
     for (uint32_t layer = first; layer < first + b->model->group_layers; layer++) {
-        struct dtr_block block;
         b->layer = (uint16_t)layer;
-        for (uint32_t i = 0; b->device == 0 && next_block(b, layer, &i, &block);)
-            single_block(b, &block, block_columns(dtr_spread_view(b, &root, 0), &block));
-        b->division = -1;
+        if (b->device == 0)
+            dtr_lower_alone(b, layer, dtr_spread_view(b, &root, 0));
         if (b->lowering->select && layer + 1 == b->model->layers)
             b->rows = b->lowering->selected;
         dtr_builder_layer_done(b, layer, &root);

@@ -187,7 +187,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Collectives are listed in the order of their tags on every device. */
+/* Collectives are listed in the order in which they begin: nearly always that of their tags. */
 double dtr_group_link_factor(const struct dtr_session *session) {
     const uint32_t devices = session->devices;
     double factors[256];
@@ -201,6 +201,9 @@ double dtr_group_link_factor(const struct dtr_session *session) {
         bool more = false;
         for (uint32_t i = 0; i < devices; i++) {
             const struct dtr_schedule *schedule = schedule_of(session, i);
+            while (cursors[i] < schedule->collectives_count &&
+                   schedule->collectives[cursors[i]].tag < tag)
+                cursors[i]++; /* begun out of turn */
             more |= cursors[i] < schedule->collectives_count;
             if (cursors[i] < schedule->collectives_count &&
                 schedule->collectives[cursors[i]].tag == tag)
