@@ -29,13 +29,12 @@ struct job {
 
 /* The largest request. */
 static struct dtr_lowering request_of(const struct job *job) {
-    return (struct dtr_lowering){
-        .model = &job->opened.model->shape,
-        .sequences = job->opened.options.sequences_max,
-        .lengths = job->lengths,
-        .hidden_input = job->opened.experiment->input == DTR_INPUT_HIDDEN,
-        .wire = (uint8_t)job->opened.experiment->wire,
-    };
+    const struct dtr_opened *opened = &job->opened;
+    struct dtr_lowering lowering =
+        dtr_experiment_lowering(opened->experiment, opened->model, &opened->options);
+    lowering.sequences = opened->options.sequences_max;
+    lowering.lengths = job->lengths;
+    return lowering;
 }
 
 /* The schedule that one device would run for it. */
@@ -95,6 +94,7 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
     } else {
         cJSON_AddNullToObject(json, "predicted_ms");
     }
+    cJSON_AddItemToObject(json, "plan", dtr_report_plan_json(plan));
     cJSON *devices = cJSON_AddArrayToObject(json, "devices");
     for (uint32_t i = 0; i < plan->devices; i++) {
         struct dtr_schedule *schedule;
@@ -141,6 +141,8 @@ static int candidates(struct job *job, struct dtr_error *error) {
             plan->strategy[g] = i;
         const bool chosen = uniform(job->opened.plan, i);
         found |= chosen;
+        memcpy(plan->reason, chosen ? job->opened.plan->reason : "",
+               chosen ? plan->reason_bytes : 1);
         status = candidate(job, plan, strategy->name, chosen, error);
     }
     if (!status && !found)

@@ -15,6 +15,7 @@ struct dtr_report {
     size_t count, capacity;
     struct dtr_device_report *devices; /* the last request's, with the sums of lateness */
     cJSON *outputs;                    /* of every request, flat */
+    cJSON *decisions;                  /* the first request's plan, and every other one since */
     double predicted_s;                /* of the last request; 0: no profile */
     uint64_t replans;
 };
@@ -28,7 +29,8 @@ int dtr_report_create(const struct dtr_experiment *experiment, struct dtr_sessio
     report->session = session;
     report->devices = calloc(experiment->devices, sizeof *report->devices);
     report->outputs = cJSON_CreateArray();
-    if (!report->devices || !report->outputs) {
+    report->decisions = cJSON_CreateArray();
+    if (!report->devices || !report->outputs || !report->decisions) {
         dtr_report_free(report);
         return dtr_fail_memory(error);
     }
@@ -40,9 +42,36 @@ void dtr_report_free(struct dtr_report *report) {
     if (!report)
         return;
     cJSON_Delete(report->outputs);
+    cJSON_Delete(report->decisions);
     free(report->devices);
     free(report->samples_ms);
     free(report);
+}
+
+static cJSON *strategies_json(const struct dtr_plan *plan) {
+    cJSON *json = cJSON_CreateArray();
+    for (uint32_t g = 0; g < plan->groups; g++)
+        cJSON_AddItemToArray(json, cJSON_CreateString(dtr_strategy_at(plan->strategy[g])->name));
+    return json;
+}
+
+/* What the planner decided for this request, where that is not what it decided before. */
+static void add_decision(struct dtr_report *report, const struct dtr_plan *plan) {
+    const int count = cJSON_GetArraySize(report->decisions);
+    const cJSON *before = count ? cJSON_GetArrayItem(report->decisions, count - 1) : NULL;
+    const cJSON *tiles = cJSON_GetObjectItem(before, "tiles");
+    cJSON *strategies = strategies_json(plan);
+    if (before && tiles && tiles->valuedouble == plan->tiles &&
+        cJSON_Compare(cJSON_GetObjectItem(before, "strategy"), strategies, true)) {
+        cJSON_Delete(strategies);
+        return;
+    }
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "request", (double)report->count);
+    cJSON_AddItemToObject(json, "strategy", strategies);
+    cJSON_AddNumberToObject(json, "tiles", plan->tiles);
+    cJSON_AddStringToObject(json, "reason", plan->reason);
+    cJSON_AddItemToArray(report->decisions, json);
 }
 
 int dtr_report_add(struct dtr_report *report, const struct dtr_response *response, cJSON *outcome,
@@ -57,6 +86,7 @@ int dtr_report_add(struct dtr_report *report, const struct dtr_response *respons
         report->samples_ms = larger;
         report->capacity = capacity;
     }
+    add_decision(report, dtr_session_current_plan(report->session));
     report->predicted_s = response->predicted_s;
     report->replans = response->replans;
     report->samples_ms[report->count++] = (double)response->latency_ns * 1e-6;
@@ -129,6 +159,22 @@ static void print_strategies(const struct dtr_plan *plan, FILE *out) {
         fprintf(out, "%s%s", g ? " " : "", dtr_strategy_at(plan->strategy[g])->name);
 }
 
+/* The planner's reason; where it has changed its mind, every one with the request it was for. */
+static void print_decisions(const struct dtr_report *report, FILE *out) {
+    const int count = cJSON_GetArraySize(report->decisions);
+    for (int i = 0; i < count; i++) {
+        const cJSON *decision = cJSON_GetArrayItem(report->decisions, i);
+        const char *reason = cJSON_GetStringValue(cJSON_GetObjectItem(decision, "reason"));
+        const int request = cJSON_GetObjectItem(decision, "request")->valueint;
+        if (reason && reason[0] && count > 1)
+            fprintf(out, "request %d: %s\n", request, reason);
+        else if (reason && reason[0])
+            fprintf(out, "%s\n", reason);
+        if (reason && reason[0] && i + 1 == count)
+            putc('\n', out);
+    }
+}
+
 void dtr_report_print(const struct dtr_report *report, FILE *out) {
     const struct dtr_plan *plan = dtr_session_current_plan(report->session);
     struct latency latency;
@@ -145,8 +191,7 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
     if (report->predicted_s > 0)
         fprintf(out, "predicted %.2f ms for the last request; replanned %llu times\n\n",
                 report->predicted_s * 1e3, (unsigned long long)report->replans);
-    if (plan->reason[0])
-        fprintf(out, "%s\n\n", plan->reason);
+    print_decisions(report, out);
     fputs("device  kernel      compute ms  communicate ms     sent kB  received kB  "
           "weights MiB  peak MiB\n",
           out);
@@ -179,12 +224,9 @@ static cJSON *model_json(const struct dtr_report *report) {
     return json;
 }
 
-static cJSON *plan_json(const struct dtr_plan *plan) {
+cJSON *dtr_report_plan_json(const struct dtr_plan *plan) {
     cJSON *json = cJSON_CreateObject();
-    cJSON *strategies = cJSON_AddArrayToObject(json, "strategy");
-    for (uint32_t g = 0; g < plan->groups; g++)
-        cJSON_AddItemToArray(strategies,
-                             cJSON_CreateString(dtr_strategy_at(plan->strategy[g])->name));
+    cJSON_AddItemToObject(json, "strategy", strategies_json(plan));
     cJSON *placement = cJSON_AddArrayToObject(json, "placement");
     for (uint32_t i = 0; i < plan->devices; i++) {
         cJSON *device = cJSON_CreateObject();
@@ -243,7 +285,8 @@ cJSON *dtr_report_json(const struct dtr_report *report) {
     cJSON_AddStringToObject(json, "version", PACKAGE_VERSION);
     cJSON_AddBoolToObject(json, "valid", dtr_report_valid(report, why, sizeof why));
     cJSON_AddItemToObject(json, "model", model_json(report));
-    cJSON_AddItemToObject(json, "plan", plan_json(dtr_session_current_plan(report->session)));
+    cJSON_AddItemToObject(json, "plan",
+                          dtr_report_plan_json(dtr_session_current_plan(report->session)));
     add_latency(report, json);
     if (report->predicted_s > 0)
         cJSON_AddNumberToObject(json, "predicted_ms", report->predicted_s * 1e3);
@@ -253,6 +296,7 @@ cJSON *dtr_report_json(const struct dtr_report *report) {
     for (uint32_t i = 0; i < report->experiment->devices; i++)
         cJSON_AddItemToArray(devices, device_json(report, i));
     cJSON_AddNumberToObject(json, "replans", (double)report->replans);
+    cJSON_AddItemToObject(json, "decisions", cJSON_Duplicate(report->decisions, true));
     cJSON_AddItemToObject(json, "outputs", cJSON_Duplicate(report->outputs, true));
     return json;
 }

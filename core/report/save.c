@@ -152,6 +152,17 @@ static int write_command(const char *folder, int argc, char *const *argv, struct
     return finish(file, path, error);
 }
 
+/* "bp+sp", or one name for each group. */
+static void write_strategies(const cJSON *decision, FILE *file) {
+    const cJSON *names = cJSON_GetObjectItem(decision, "strategy"), *name;
+    bool same = true;
+    cJSON_ArrayForEach(name, names) same =
+        same && strcmp(name->valuestring, names->child->valuestring) == 0;
+    cJSON_ArrayForEach(name, names) if (name == names->child || !same)
+        fprintf(file, "%s%s", name == names->child ? "" : " ", name->valuestring);
+    putc('\n', file);
+}
+
 static int write_csv(const char *folder, const cJSON *json, struct dtr_error *error) {
     char *path;
     FILE *file = create(folder, "requests.csv", &path, error);
@@ -159,12 +170,18 @@ static int write_csv(const char *folder, const cJSON *json, struct dtr_error *er
         free(path);
         return error->status;
     }
-    fputs("request,latency_ms\n", file);
-    const cJSON *sample;
+    fputs("request,latency_ms,strategy\n", file);
+    const cJSON *sample, *decision = cJSON_GetObjectItem(json, "decisions");
+    decision = decision ? decision->child : NULL;
     int number = 0;
     cJSON_ArrayForEach(sample,
-                       cJSON_GetObjectItem(cJSON_GetObjectItem(json, "latency_ms"), "samples"))
-        fprintf(file, "%d,%.6f\n", number++, sample->valuedouble);
+                       cJSON_GetObjectItem(cJSON_GetObjectItem(json, "latency_ms"), "samples")) {
+        while (decision && decision->next &&
+               cJSON_GetObjectItem(decision->next, "request")->valueint <= number)
+            decision = decision->next;
+        fprintf(file, "%d,%.6f,", number++, sample->valuedouble);
+        write_strategies(decision, file);
+    }
     return finish(file, path, error);
 }
 

@@ -160,29 +160,42 @@ static const enum dtr_head head_of_task[] = {
     [DTR_TASK_ANSWER] = DTR_HEAD_ANSWER,
 };
 
-static struct dtr_lowering lowering_of(const struct dtr_device *device, uint32_t index,
-                                       const struct dtr_request *request,
-                                       const struct dtr_plan *plan) {
-    const struct dtr_experiment *experiment = device->experiment;
-    const struct dtr_model *model = device->model;
+struct dtr_lowering dtr_experiment_lowering(const struct dtr_experiment *experiment,
+                                            const struct dtr_model *model,
+                                            const struct dtr_session_options *options) {
     return (struct dtr_lowering){
         .model = &model->shape,
-        .plan = plan,
-        .device = index,
-        .sequences = request->sequences,
-        .lengths = request->lengths,
-        .select = request->select,
-        .selected = request->selected,
         .hidden_input = experiment->input == DTR_INPUT_HIDDEN,
-        .keep_layers = device->options.keep_layers,
-        /* The first tokens are among the selected rows only where a classifier selected them. */
-        .pooled = model->has_pooler && (!request->select || experiment->task == DTR_TASK_CLASSIFY),
-        .query_apart = dtr_task_selects(experiment->task) && !device->options.all_rows,
+        .keep_layers = options->keep_layers,
+        .pooled = model->has_pooler,
+        .query_apart = dtr_task_selects(experiment->task) && !options->all_rows,
         .head = head_of_task[experiment->task],
         .labels = model->labels,
         .vocabulary = model->vocabulary,
         .wire = (uint8_t)experiment->wire,
     };
+}
+
+void dtr_lowering_take(struct dtr_lowering *lowering, const struct dtr_experiment *experiment,
+                       const struct dtr_model *model, const struct dtr_request *request) {
+    lowering->sequences = request->sequences;
+    lowering->lengths = request->lengths;
+    lowering->select = request->select;
+    lowering->selected = request->selected;
+    /* The first tokens are among the selected rows only where a classifier selected them. */
+    lowering->pooled =
+        model->has_pooler && (!request->select || experiment->task == DTR_TASK_CLASSIFY);
+}
+
+static struct dtr_lowering lowering_of(const struct dtr_device *device, uint32_t index,
+                                       const struct dtr_request *request,
+                                       const struct dtr_plan *plan) {
+    struct dtr_lowering lowering =
+        dtr_experiment_lowering(device->experiment, device->model, &device->options);
+    dtr_lowering_take(&lowering, device->experiment, device->model, request);
+    lowering.plan = plan;
+    lowering.device = index;
+    return lowering;
 }
 
 int dtr_device_schedule_of(const struct dtr_device *device, uint32_t other,

@@ -93,6 +93,16 @@ struct dtr_device_times dtr_program_times(const struct dtr_program *program);
 /* True when the task needs only some rows of the last layer. */
 bool dtr_task_selects(enum dtr_task task);
 
+/* How requests of the experiment are lowered: all but the plan, the device and what is the
+ * request's own.  What runs, what is planned and what is printed begin with it. */
+struct dtr_lowering dtr_experiment_lowering(const struct dtr_experiment *experiment,
+                                            const struct dtr_model *model,
+                                            const struct dtr_session_options *options);
+
+/* Makes it one of a request. */
+void dtr_lowering_take(struct dtr_lowering *lowering, const struct dtr_experiment *experiment,
+                       const struct dtr_model *model, const struct dtr_request *request);
+
 /* The model's source as the experiment names it. */
 struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experiment);
 

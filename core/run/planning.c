@@ -86,6 +86,7 @@ static int predict(const struct dtr_problem *problem, const struct dtr_plan *pla
     if (problem->request != &planning->request) {
         lowering.select = NULL;
         lowering.selected = 0;
+        lowering.pooled = planning->model->has_pooler;
     }
     const int status = dtr_plan_check(plan, error);
     return status
@@ -181,15 +182,11 @@ int dtr_planning_read_profile(const struct dtr_experiment *experiment,
 
 /* --- creation --------------------------------------------------------------------------------- */
 
-static void describe_problem(struct dtr_planning *planning) {
+static void describe_problem(struct dtr_planning *planning,
+                             const struct dtr_session_options *options) {
     const struct dtr_model *model = planning->model;
     const struct dtr_profile *profile = planning->profile;
-    planning->lowering = (struct dtr_lowering){
-        .model = &model->shape,
-        .hidden_input = planning->experiment->input == DTR_INPUT_HIDDEN,
-        .query_apart = dtr_task_selects(planning->experiment->task),
-        .wire = (uint8_t)planning->experiment->wire,
-    };
+    planning->lowering = dtr_experiment_lowering(planning->experiment, model, options);
     planning->problem = (struct dtr_problem){
         .size = sizeof planning->problem,
         .model = &model->shape,
@@ -244,7 +241,7 @@ int dtr_planning_create(const struct dtr_experiment *experiment,
         for (uint32_t i = 0; i < options->sequences_max; i++)
             planning->lengths[i] = options->length_max;
         set_request(planning, options->sequences_max, planning->lengths);
-        describe_problem(planning);
+        describe_problem(planning, options);
         status = describe_devices(experiment, &model->shape, planning, error);
     }
     if (!status)
@@ -358,8 +355,7 @@ static bool adaptive(const struct dtr_planning *planning) {
 /* The problem is about this request until the next. */
 static void take_request(struct dtr_planning *planning, const struct dtr_request *request) {
     set_request(planning, request->sequences, request->lengths);
-    planning->lowering.select = request->select;
-    planning->lowering.selected = request->selected;
+    dtr_lowering_take(&planning->lowering, planning->experiment, planning->model, request);
 }
 
 int dtr_planning_replan(struct dtr_planning *planning, const struct dtr_request *request,
