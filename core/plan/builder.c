@@ -22,10 +22,14 @@ bool dtr_takes(const struct dtr_builder *b, uint32_t device) {
 
 static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_team *team,
                                       uint32_t total, uint32_t unit) {
+    /* Most often the one that was asked for last, for another device. */
     for (uint32_t i = 0; i < b->splits_count; i++) {
-        const struct dtr_split_entry *entry = &b->splits[i];
-        if (entry->weight == team->weight && entry->total == total && entry->unit == unit)
+        const uint32_t at = (b->split_last + i) % b->splits_count;
+        const struct dtr_split_entry *entry = &b->splits[at];
+        if (entry->weight == team->weight && entry->total == total && entry->unit == unit) {
+            b->split_last = at;
             return entry->ranges;
+        }
     }
     struct dtr_split_entry *larger = realloc(b->splits, (b->splits_count + 1) * sizeof *b->splits);
     struct dtr_range *ranges = calloc(b->devices, sizeof *ranges);
@@ -167,6 +171,15 @@ static void cut_blocks(struct dtr_builder *b) {
 
 /* --- creation --------------------------------------------------------------------------------- */
 
+/* Numbers the members of the index-th team. */
+static void number(const struct dtr_builder *b, struct dtr_team *team, uint32_t index) {
+    team->before = b->places + (size_t)index * b->devices;
+    for (uint32_t i = 0; i < b->devices; i++) {
+        team->before[i] = team->members;
+        team->members += team->member[i] != 0;
+    }
+}
+
 static void form_teams(struct dtr_builder *b) {
     const struct dtr_plan *plan = b->plan;
     for (uint32_t i = 0; i < b->devices; i++)
@@ -175,22 +188,21 @@ static void form_teams(struct dtr_builder *b) {
         double *weight = b->weights + (size_t)d * b->devices;
         struct dtr_team *team = &b->sharing[d];
         uint32_t last = 0;
-        *team = (struct dtr_team){weight, plan->holds + (size_t)d * b->devices, 0};
+        *team = (struct dtr_team){.weight = weight, .member = plan->holds + (size_t)d * b->devices};
         for (uint32_t i = 0; i < b->devices; i++) {
             if (!team->member[i])
                 continue;
             weight[i] = plan->share[i];
             b->takes[i] = 1;
-            team->members++;
             last = i;
         }
+        number(b, team, d);
         /* A device that was given a division by hand runs it, whatever its share. */
         if (team->members == 1)
             weight[last] = 1;
     }
-    b->taking = (struct dtr_team){plan->share, b->takes, 0};
-    for (uint32_t i = 0; i < b->devices; i++)
-        b->taking.members += b->takes[i];
+    b->taking = (struct dtr_team){.weight = plan->share, .member = b->takes};
+    number(b, &b->taking, plan->divisions);
 }
 
 static struct dtr_schedule *create_schedule(const struct dtr_lowering *lowering) {
@@ -239,15 +251,17 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->sharing = calloc((size_t)divisions + 1, sizeof *b->sharing);
     b->sub_block = calloc((size_t)divisions * CUTS + 1, sizeof *b->sub_block);
     b->weights = calloc((size_t)divisions * b->devices + 1, sizeof *b->weights);
+    b->places = calloc(((size_t)divisions + 1) * b->devices, sizeof *b->places);
     b->takes = calloc(b->devices, 1);
-    b->pending = calloc(lowering->plan->tiles, sizeof *b->pending);
+    b->pending = calloc(2 * (size_t)lowering->plan->tiles, sizeof *b->pending);
     b->ranges = calloc(b->devices, sizeof *b->ranges);
     b->schedule = create_schedule(lowering);
-    if (!b->sharing || !b->sub_block || !b->weights || !b->takes || !b->pending || !b->ranges ||
-        !b->schedule) {
+    if (!b->sharing || !b->sub_block || !b->weights || !b->places || !b->takes || !b->pending ||
+        !b->ranges || !b->schedule) {
         dtr_builder_free(b);
         return dtr_fail_memory(error);
     }
+    b->between = b->pending + lowering->plan->tiles;
     b->tokens = b->rows = b->schedule->tokens;
     form_teams(b);
     cut_blocks(b);
@@ -268,6 +282,7 @@ void dtr_builder_free(struct dtr_builder *b) {
     free(b->sub_block);
     free(b->sharing);
     free(b->weights);
+    free(b->places);
     free(b->takes);
     free(b->pending);
     free(b->ranges);

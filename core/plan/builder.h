@@ -35,6 +35,7 @@ struct dtr_spread {
 struct dtr_team {
     const double *weight;  /* [devices] */
     const uint8_t *member; /* [devices] */
+    uint32_t *before;      /* [devices] how many members have a smaller index */
     uint32_t members;
 };
 
@@ -72,6 +73,7 @@ struct dtr_builder {
     struct dtr_team *sharing; /* [divisions] the devices that hold each division */
     uint8_t *takes;           /* [devices] holds weights of its own under some strategy */
     double *weights;          /* memory of the teams */
+    uint32_t *places;         /* likewise */
     struct dtr_cuts original[3], *sub_block; /* query, projection, columns; sub_block [D][3] */
     bool query_apart;
 
@@ -81,13 +83,14 @@ struct dtr_builder {
     uint8_t wire; /* of the collectives to come */
     /* The result of the last group, on its way: the collective of each tile, or -1. */
     int32_t *pending;
+    int32_t *between; /* [plan->tiles] those of an exchange within a layer */
     uint32_t tiles;
     struct dtr_spread source, target; /* what the tiles are cut from, where they go */
     bool arrived;                     /* all tiles were awaited */
     struct dtr_range *ranges;         /* [devices] scratch */
 
     struct dtr_split_entry *splits; /* cache of divisions by share */
-    uint32_t splits_count;
+    uint32_t splits_count, split_last;
 };
 
 int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder **builder_p,

@@ -72,18 +72,13 @@ static bool held_piece(struct dtr_builder *b, const struct dtr_spread *spread, u
  * what this device is the source of. */
 static struct piece source_piece(struct dtr_builder *b, const struct dtr_spread *spread,
                                  uint32_t device, struct piece piece) {
-    uint32_t before = 0, holders = 0;
     if (spread->layout != DTR_LAYOUT_SLICES && spread->layout != DTR_LAYOUT_WHOLE)
         return piece;
-    for (uint32_t i = 0; i < b->devices; i++) {
-        const bool holds =
-            spread->layout == DTR_LAYOUT_WHOLE
-                ? dtr_takes(b, i)
-                : dtr_plan_holds(b->plan, piece.columns.begin / dtr_range_count(piece.columns), i);
-        holders += holds;
-        before += holds && i < device;
-    }
-    piece.rows = dtr_range_piece(piece.rows, before, holders);
+    const struct dtr_team *team =
+        spread->layout == DTR_LAYOUT_WHOLE
+            ? &b->taking
+            : &b->sharing[piece.columns.begin / dtr_range_count(piece.columns)];
+    piece.rows = dtr_range_piece(piece.rows, team->before[device], team->members);
     return piece;
 }
 
@@ -251,20 +246,30 @@ static void copy_held(struct dtr_builder *b, const struct dtr_spread *from,
     }
 }
 
+/* The rows that travel in one tile between two devices.  What is computed by heads for those who
+ * want it by tokens is cut so that each of them gets a part of its tokens with every tile. */
+static struct dtr_range pair_rows(struct dtr_builder *b, const struct dtr_spread *from,
+                                  uint32_t source, uint32_t target, uint32_t tile, uint32_t tiles) {
+    return from->layout == DTR_LAYOUT_HEADS ? dtr_range_piece(dtr_part_rows(b, target), tile, tiles)
+                                            : tile_rows(b, from, source, tile, tiles);
+}
+
 int32_t dtr_emit_exchange(struct dtr_builder *b, enum dtr_collective_kind kind,
                           const struct dtr_spread *from, const struct dtr_spread *to, uint32_t tile,
                           uint32_t tiles) {
     struct assembly a = assembly_begin(b, kind);
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t target = (b->device + step) % b->devices;
-        exchange_pair(&a, from, to, tile_rows(b, from, b->device, tile, tiles), b->device, target);
+        exchange_pair(&a, from, to, pair_rows(b, from, b->device, target, tile, tiles), b->device,
+                      target);
     }
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t source = (b->device + b->devices - step) % b->devices;
-        exchange_pair(&a, from, to, tile_rows(b, from, source, tile, tiles), source, b->device);
+        exchange_pair(&a, from, to, pair_rows(b, from, source, b->device, tile, tiles), source,
+                      b->device);
     }
     const int32_t collective = assembly_end(&a);
-    copy_held(b, from, to, tile_rows(b, from, b->device, tile, tiles));
+    copy_held(b, from, to, pair_rows(b, from, b->device, b->device, tile, tiles));
     return collective;
 }
 
@@ -293,12 +298,9 @@ enum dtr_collective_kind dtr_exchange_kind(enum dtr_layout from, enum dtr_layout
 /* A member's even share of the rows, in which it does the sums. */
 static struct dtr_range member_rows(const struct dtr_team *team, uint32_t device,
                                     struct dtr_range rows) {
-    uint32_t place = 0;
     if (!team->member[device])
         return (struct dtr_range){0, 0};
-    for (uint32_t i = 0; i < device; i++)
-        place += team->member[i] != 0;
-    return dtr_range_piece(rows, place, team->members);
+    return dtr_range_piece(rows, team->before[device], team->members);
 }
 
 /* Messages that bring every contribution to `mine`; the first replaces what is there when this

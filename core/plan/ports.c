@@ -86,11 +86,14 @@ void dtr_ports_free(struct dtr_ports *ports) {
     free(ports);
 }
 
-double dtr_ports_send(struct dtr_ports *ports, uint32_t from, uint32_t to, double bytes,
-                      double now_s) {
+double dtr_ports_send(struct dtr_ports *ports, uint32_t from, double bytes, double now_s) {
     const double leaves_s = fmax(now_s, ports->out_free_s[from]);
     ports->out_free_s[from] = leaves_s + bytes / ports->out_rate[from];
-    return leaves_s + ports->link[(size_t)from * ports->devices + to].latency_s;
+    return leaves_s;
+}
+
+double dtr_ports_latency(const struct dtr_ports *ports, uint32_t from, uint32_t to) {
+    return ports->link[(size_t)from * ports->devices + to].latency_s;
 }
 
 /* --- parcels and lanes ------------------------------------------------------------------------ */

@@ -16,10 +16,11 @@ struct dtr_ports;
 struct dtr_ports *dtr_ports_create(uint32_t devices, const struct dtr_link *link);
 void dtr_ports_free(struct dtr_ports *ports);
 
-/* A message is posted now: it leaves when those before it have left.  Returns when it begins to
- * come in at the receiver. */
-double dtr_ports_send(struct dtr_ports *ports, uint32_t from, uint32_t to, double bytes,
-                      double now_s);
+/* A message is posted now: it leaves when those before it have left.  Returns when it begins to. */
+double dtr_ports_send(struct dtr_ports *ports, uint32_t from, double bytes, double now_s);
+
+/* How long after that it begins to come in. */
+double dtr_ports_latency(const struct dtr_ports *ports, uint32_t from, uint32_t to);
 
 /* It begins to come in; `token` is the caller's name for it.  Call advance() first.  DTR_E_MEMORY.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Events in the order of time: a device comes to its next step; a message begins to come in; the
- * port of a receiver may have something through.  A message that was posted is out of the sender's
- * hands: transports buffer what their port cannot yet carry.
+ * Events in the order of time: a device comes to its next step; a message begins to leave, and to
+ * come in; the port of a receiver may have something through.  A message that was posted is out of
+ * the sender's hands: transports buffer what their port cannot yet carry.
  */
 #include "plan/simulate.h"
 
@@ -13,7 +13,7 @@
 #include "plan/ports.h"
 #include "plan/wire.h"
 
-enum event_kind { RESUME, ENTERS, PORT };
+enum event_kind { RESUME, DEPARTS, ENTERS, PORT };
 
 struct event {
     double time_s;
@@ -28,18 +28,28 @@ struct flight {
     bool begun, complete;
 };
 
+/* A message in the queue of its sender's port. */
+struct posted {
+    double leaves_s;
+    uint32_t message;
+};
+
 struct device {
     const struct dtr_schedule *schedule;
     double now_s;
     double compute_s, communicate_s;
     uint32_t step;
     uint32_t port_changes;
+    struct posted *posted; /* a queue: what has not begun to leave */
+    uint32_t posted_first, posted_count, posted_capacity;
     int32_t waits_for; /* a collective, or -1 */
     double waits_since_s;
     struct flight *flights;  /* [collectives] */
     uint8_t *arrived;        /* [messages] */
     uint32_t *collective_of; /* [messages] */
     int32_t *by_tag;         /* [tags] collective, or -1 */
+    uint32_t *receives;      /* [places] hash table: one more than a message, or 0 */
+    uint32_t places;         /* a power of two */
 };
 
 struct simulator {
@@ -97,23 +107,35 @@ static struct event pop(struct simulator *s) {
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* The receiver's side of a message: the same tag and round, from the sender.  Receives are listed
- * by how far away the sender is, so the place is nearly always the first one tried. */
+/* Where the search for a receive begins in the table. */
+static uint32_t place_of(const struct device *device, uint32_t collective, uint32_t peer,
+                         uint32_t round) {
+    const uint64_t key = ((uint64_t)collective << 32 | peer) * 31 + round;
+    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (device->places - 1);
+}
+
+static void list_receive(struct device *device, uint32_t index) {
+    const struct dtr_message *message = &device->schedule->messages[index];
+    uint32_t at = place_of(device, device->collective_of[index], message->peer, message->round);
+    while (device->receives[at])
+        at = (at + 1) & (device->places - 1);
+    device->receives[at] = index + 1;
+}
+
+/* The receiver's side of a message: the same tag and round, from the sender. */
 static int64_t find_receive(const struct simulator *s, uint32_t sender,
                             const struct dtr_message *sent, uint32_t tag) {
     const struct device *receiver = &s->devices[sent->peer];
     if (tag >= s->tags || receiver->by_tag[tag] < 0)
         return -1;
-    const struct dtr_collective *collective =
-        &receiver->schedule->collectives[receiver->by_tag[tag]];
-    const uint32_t distance = (sent->peer + s->count - sender) % s->count;
-    const uint32_t guess = collective->messages / 2 + distance - 1;
-    for (uint32_t i = 0; i < collective->messages; i++) {
-        const uint32_t at = (guess + i) % collective->messages;
-        const struct dtr_message *message = &receiver->schedule->messages[collective->message + at];
+    const uint32_t collective = (uint32_t)receiver->by_tag[tag];
+    uint32_t at = place_of(receiver, collective, sender, sent->round);
+    for (; receiver->receives[at]; at = (at + 1) & (receiver->places - 1)) {
+        const uint32_t index = receiver->receives[at] - 1;
+        const struct dtr_message *message = &receiver->schedule->messages[index];
         if (message->peer == sender && message->round == sent->round &&
-            message->kind != DTR_MESSAGE_SEND)
-            return collective->message + at;
+            receiver->collective_of[index] == collective)
+            return index;
     }
     return -1;
 }
@@ -128,11 +150,55 @@ static double bytes_of(const struct device *device, uint32_t index) {
                                   message->values);
 }
 
-static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
+/* A place at the end of the sender's queue. */
+static struct posted *queue(struct simulator *s, struct device *from) {
+    if (from->posted_count == from->posted_capacity) {
+        const uint32_t capacity = from->posted_capacity ? 2 * from->posted_capacity : 16;
+        struct posted *larger = malloc(capacity * sizeof *larger);
+        if (!larger) {
+            s->status = DTR_E_MEMORY;
+            return NULL;
+        }
+        for (uint32_t i = 0; i < from->posted_count; i++)
+            larger[i] = from->posted[(from->posted_first + i) % from->posted_capacity];
+        free(from->posted);
+        from->posted = larger;
+        from->posted_capacity = capacity;
+        from->posted_first = 0;
+    }
+    return &from->posted[(from->posted_first + from->posted_count++) % from->posted_capacity];
+}
+
+static void push_departure(struct simulator *s, uint32_t sender) {
     const struct device *from = &s->devices[sender];
-    const double enters_s = dtr_ports_send(s->ports, sender, from->schedule->messages[index].peer,
-                                           bytes_of(from, index), now_s);
-    push(s, (struct event){.time_s = enters_s, .device = sender, .what = index, .kind = ENTERS});
+    push(s, (struct event){.time_s = from->posted[from->posted_first].leaves_s,
+                           .device = sender,
+                           .kind = DEPARTS});
+}
+
+static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
+    struct device *from = &s->devices[sender];
+    struct posted *posted = queue(s, from);
+    if (!posted)
+        return;
+    *posted =
+        (struct posted){dtr_ports_send(s->ports, sender, bytes_of(from, index), now_s), index};
+    if (from->posted_count == 1)
+        push_departure(s, sender);
+}
+
+/* Only the first of each queue is among the events: they stay few, however many messages are. */
+static void depart(struct simulator *s, uint32_t sender) {
+    struct device *from = &s->devices[sender];
+    const struct posted posted = from->posted[from->posted_first];
+    const uint32_t peer = from->schedule->messages[posted.message].peer;
+    push(s, (struct event){.time_s = posted.leaves_s + dtr_ports_latency(s->ports, sender, peer),
+                           .device = sender,
+                           .what = posted.message,
+                           .kind = ENTERS});
+    from->posted_first = (from->posted_first + 1) % from->posted_capacity;
+    if (--from->posted_count)
+        push_departure(s, sender);
 }
 
 /* --- collectives ------------------------------------------------------------------------------ */
@@ -268,7 +334,11 @@ static int prepare_device(struct simulator *s, struct device *device,
     device->collective_of =
         calloc((size_t)schedule->messages_count + 1, sizeof *device->collective_of);
     device->by_tag = malloc(((size_t)s->tags + 1) * sizeof *device->by_tag);
-    if (!device->flights || !device->arrived || !device->collective_of || !device->by_tag)
+    for (device->places = 16; device->places < 2 * schedule->messages_count;)
+        device->places *= 2;
+    device->receives = calloc(device->places, sizeof *device->receives);
+    if (!device->receives || !device->flights || !device->arrived || !device->collective_of ||
+        !device->by_tag)
         return DTR_E_MEMORY;
     memset(device->by_tag, 0xff, s->tags * sizeof *device->by_tag);
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
@@ -277,6 +347,9 @@ static int prepare_device(struct simulator *s, struct device *device,
         for (uint32_t j = 0; j < collective->messages; j++)
             device->collective_of[collective->message + j] = i;
     }
+    for (uint32_t i = 0; i < schedule->messages_count; i++)
+        if (schedule->messages[i].kind != DTR_MESSAGE_SEND)
+            list_receive(device, i);
     return DTR_OK;
 }
 
@@ -309,6 +382,8 @@ static void run(struct simulator *s) {
         const struct event event = pop(s);
         if (event.kind == RESUME)
             resume(s, event.device);
+        else if (event.kind == DEPARTS)
+            depart(s, event.device);
         else if (event.kind == ENTERS)
             enter(s, &event);
         else
@@ -324,6 +399,8 @@ static void clean_up(struct simulator *s) {
         free(s->devices[i].arrived);
         free(s->devices[i].collective_of);
         free(s->devices[i].by_tag);
+        free(s->devices[i].receives);
+        free(s->devices[i].posted);
     }
     dtr_ports_free(s->ports);
     free(s->devices);

@@ -181,6 +181,24 @@ void dtr_lower_bp_tensor(struct dtr_builder *b, uint32_t group) {
     dtr_builder_result(b, &slices, 0, 1);
 }
 
+/* Attention of this device's heads for a tile of the tokens of every device. */
+static void attention_tile(struct dtr_builder *b, const struct dtr_block *block,
+                           const struct dtr_spread *by_heads, uint32_t tile, uint32_t tiles) {
+    const struct dtr_range heads = dtr_part_heads(b, &b->taking, block, b->device);
+    if (dtr_range_empty(heads))
+        return;
+    const struct dtr_view context =
+        dtr_view_columns(dtr_spread_view(b, by_heads, 0), heads.begin * block->head_size,
+                         heads.end * block->head_size);
+    if (tiles == 1) {
+        dtr_emit_attention(b, block, heads, (struct dtr_range){0, b->rows}, context);
+        return;
+    }
+    for (uint32_t i = 0; i < b->devices; i++)
+        dtr_emit_attention(b, block, heads, dtr_range_piece(dtr_part_rows(b, i), tile, tiles),
+                           context);
+}
+
 void dtr_lower_bp_sequence(struct dtr_builder *b, uint32_t group) {
     const uint32_t layer = decoupled_layers(b, group, DTR_LAYOUT_WHOLE);
     const struct dtr_block block = dtr_original_block(b, layer);
@@ -196,15 +214,15 @@ void dtr_lower_bp_sequence(struct dtr_builder *b, uint32_t group) {
         residual = dtr_emit_inputs(b, &block, heads, dtr_spread_view(b, &whole, 0));
     if (dtr_selects(b, &block))
         b->rows = b->lowering->selected;
-    if (!dtr_range_empty(heads))
-        dtr_emit_attention(b, &block, heads, (struct dtr_range){0, b->rows},
-                           dtr_view_columns(dtr_spread_view(b, &by_heads, 0),
-                                            heads.begin * block.head_size,
-                                            heads.end * block.head_size));
-    dtr_emit_wait(b, dtr_emit_exchange(b, DTR_ALL_TO_ALL, &by_heads, &by_rows, 0, 1));
-    const struct dtr_range mine = dtr_part_rows(b, b->device);
     const uint32_t tiles = dtr_builder_tiles(b, b->rows / b->taking.members);
     for (uint32_t tile = 0; tile < tiles; tile++) {
+        attention_tile(b, &block, &by_heads, tile, tiles);
+        b->between[tile] =
+            dtr_emit_exchange(b, DTR_ALL_TO_ALL, &by_heads, &by_rows, tile, tiles);
+    }
+    const struct dtr_range mine = dtr_part_rows(b, b->device);
+    for (uint32_t tile = 0; tile < tiles; tile++) {
+        dtr_emit_wait(b, b->between[tile]);
         const struct dtr_range part = dtr_range_piece(mine, tile, tiles);
         if (!dtr_range_empty(part))
             dtr_emit_rest(b, &block, dtr_view_rows(dtr_spread_view(b, &by_rows, 0), part),

@@ -326,8 +326,9 @@ static void test_ports_are_shared(void **state) {
         link[i] = (struct dtr_link){.latency_s = 0.25, .bytes_per_s = 1e6};
     struct dtr_ports *ports = dtr_ports_create(3, link);
     assert_non_null(ports);
-    assert_float_equal(dtr_ports_send(ports, 0, 2, 1e6, 0), 0.25, 1e-9);
-    assert_float_equal(dtr_ports_send(ports, 0, 1, 1e6, 0), 1.25, 1e-9);
+    assert_float_equal(dtr_ports_send(ports, 0, 1e6, 0), 0, 1e-9);
+    assert_float_equal(dtr_ports_send(ports, 0, 1e6, 0), 1, 1e-9);
+    assert_float_equal(dtr_ports_latency(ports, 0, 2), 0.25, 1e-9);
     dtr_ports_advance(ports, 2, 0.25);
     assert_int_equal(dtr_ports_enter(ports, 0, 2, 1e6, 7, 0.25), DTR_OK);
     dtr_ports_advance(ports, 2, 0.75);
