@@ -125,6 +125,7 @@ int main(int argc, char **argv) {
     struct dtr_input *input = NULL;
     struct dtr_session *session = NULL;
     struct dtr_session_options options = {.trace = true};
+    const struct dtr_launch launch = {.plugin_path = NULL};
     size_t count = 0;
     for (int i = 3; i < argc && count < 64; i += 2)
         settings[count++].text = argv[i];
@@ -137,7 +138,7 @@ int main(int argc, char **argv) {
         status = dtr_input_open(experiment, false, &input, &error);
     if (!status) {
         dtr_input_largest(input, &options.sequences_max, &options.length_max);
-        status = dtr_session_open(experiment, plugins, NULL, &options, &log, NULL, &session,
+        status = dtr_session_open(experiment, plugins, &launch, &options, &log, NULL, &session,
                                   &error);
     }
     if (!status)

@@ -137,6 +137,20 @@ need_long() {
     [ -n "${DTR_TEST_LONG-}" ] || skip_all "takes long: make check-long"
 }
 
+# need_mpirun -- skips all where mpirun starts no processes; $mpirun is the command, up to how many.
+need_mpirun() {
+    need_program mpirun
+    # Open MPI asks who is root to mean it; a test is what runs as root then.
+    if [ "$(id -u)" -eq 0 ]; then
+        export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    fi
+    # What MPI libraries leave at the end is theirs.
+    export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
+    mpirun="mpirun --oversubscribe -n"
+    $mpirun 2 true >probe 2>&1 || mpirun="mpirun -n" # MPICH's needs no word for it
+    $mpirun 2 true >probe 2>&1 || skip_all "mpirun starts no two processes here"
+}
+
 # The plan, at the end; a test that dies before has none, and that is an error.
 done_testing() {
     printf '1..%d\n' $tests_run

@@ -25,5 +25,5 @@ int dtr_cli_fail(const struct dtr_error *error) {
 
 int dtr_cli_plugins(const struct dtr_cli *cli, struct dtr_plugins **plugins_p,
                     struct dtr_error *error) {
-    return dtr_plugins_create(cli->plugin_path, &cli->log, plugins_p, error);
+    return dtr_plugins_create(cli->launch.plugin_path, &cli->log, plugins_p, error);
 }

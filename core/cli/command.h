@@ -13,15 +13,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "plugin/registry.h"
+#include "run/launch.h"
 
 enum dtr_exit { DTR_EXIT_DONE = 0, DTR_EXIT_FAILED = 1, DTR_EXIT_USAGE = 2 };
 
 /* What the common options said. */
 struct dtr_cli {
     const char *command;
-    const char *plugin_path; /* --plugin-path, or NULL */
-    struct dtr_log log;      /* --log */
-    int argc;                /* the whole command line */
+    struct dtr_launch launch; /* --plugin-path, and who was started with this process */
+    struct dtr_log log;       /* --log */
+    int argc;                 /* the whole command line */
     char *const *argv;
 };
 
@@ -51,6 +52,7 @@ struct dtr_command {
     const struct dtr_option *options; /* ends at a NULL name; may be NULL */
     const char *help;                 /* more about it; may be NULL */
     bool hidden;                      /* not in the list of commands */
+    bool leads; /* starts devices: where a launcher has started several processes, one runs it */
     /* Commands of its own, one of which the first argument names; ends at NULL.  One that has
      * subjects has nothing but name and summary besides. */
     const struct dtr_command *const *subjects;

@@ -192,7 +192,7 @@ static int run_model(struct evaluation *evaluation, struct dtr_error *error) {
         status = prepare(evaluation, error);
     if (!status)
         status =
-            dtr_session_open(opened->experiment, opened->plugins, evaluation->cli->plugin_path,
+            dtr_session_open(opened->experiment, opened->plugins, &evaluation->cli->launch,
                              &opened->options, &evaluation->cli->log, &progress, &session, error);
     if (!status)
         status = dtr_report_create(opened->experiment, session, &report, error);
@@ -284,5 +284,6 @@ const struct dtr_command dtr_command_eval = {
     .help =
         "Runs all examples in place of the experiment's input, and prints a line a metric, such\n"
         "as `accuracy 0.8123`.  With --predictions it only scores what others predicted.",
+    .leads = true,
     .run = run,
 };

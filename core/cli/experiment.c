@@ -44,12 +44,29 @@ int dtr_cli_open(const struct dtr_command *command, const struct dtr_cli *cli,
     return status;
 }
 
+/* In a world its launcher is meant, unless the experiment says otherwise. */
+static int load(const struct dtr_cli *cli, const char *file, const struct dtr_settings *settings,
+                struct dtr_opened *opened, struct dtr_error *error) {
+    const struct dtr_world *world = cli->launch.world;
+    char launch[64];
+    struct dtr_setting *list = calloc(settings->count + 1, sizeof *list);
+    if (!list)
+        return dtr_fail_memory(error);
+    if (settings->count)
+        memcpy(list, settings->list, settings->count * sizeof *list);
+    if (world)
+        snprintf(launch, sizeof launch, "cluster.launch=%s", dtr_world_launcher(world));
+    list[settings->count] = (struct dtr_setting){.text = launch, .fallback = true};
+    const int status = dtr_experiment_load(file, list, settings->count + (world ? 1 : 0),
+                                           opened->plugins, &cli->log, &opened->experiment, error);
+    free(list);
+    return status;
+}
+
 int dtr_cli_load(const struct dtr_cli *cli, const char *file, const struct dtr_settings *settings,
                  struct dtr_opened *opened, struct dtr_error *error) {
     const int status = dtr_cli_plugins(cli, &opened->plugins, error);
-    return status ? status
-                  : dtr_experiment_load(file, settings->list, settings->count, opened->plugins,
-                                        &cli->log, &opened->experiment, error);
+    return status ? status : load(cli, file, settings, opened, error);
 }
 
 int dtr_cli_open_with(const struct dtr_cli *cli, const char *file,
@@ -80,7 +97,7 @@ static int check_requests(struct dtr_input *input, struct dtr_error *error) {
 int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
     const struct dtr_experiment *experiment = opened->experiment;
     const struct dtr_model_source source = dtr_experiment_model(experiment);
-    int status = dtr_experiment_check_launch(experiment, error);
+    int status = dtr_launch_check(&cli->launch, experiment, error);
     if (!status)
         status = dtr_model_open(&source, &opened->model, error);
     if (!status)

@@ -126,7 +126,7 @@ struct sorted {
 
 static int take_common(struct dtr_cli *cli, const char *name, const char *value) {
     if (strcmp(name, "plugin-path") == 0) {
-        cli->plugin_path = value;
+        cli->launch.plugin_path = value;
         return DTR_EXIT_DONE;
     }
     const int level = dtr_log_level_parse(value);
@@ -200,6 +200,28 @@ static bool answer(const struct dtr_command *command, char **argv) {
     return false;
 }
 
+/* Runs a command that starts devices, or serves the process that runs it: where a launcher has
+ * started several, only one reads the experiment, prints and writes. */
+static int run_leader(const struct dtr_command *command, struct dtr_cli *cli,
+                      const struct dtr_arguments *arguments) {
+    struct dtr_error error = {.status = DTR_OK};
+    struct dtr_plugins *plugins = NULL;
+    struct dtr_world *world = NULL;
+    int status = dtr_cli_plugins(cli, &plugins, &error);
+    if (!status)
+        status = dtr_world_open(plugins, &cli->log, &world, &error);
+    if (!status && world && dtr_world_rank(world))
+        status = dtr_world_serve(world, &error);
+    int exit_status = status ? dtr_cli_fail(&error) : DTR_EXIT_DONE;
+    if (!status && (!world || !dtr_world_rank(world))) {
+        cli->launch.world = world;
+        exit_status = command->run(cli, arguments);
+    }
+    dtr_world_close(world);
+    dtr_plugins_free(plugins);
+    return exit_status;
+}
+
 /* The arguments begin at argv[first]. */
 static int run_command(const struct dtr_command *command, int argc, char **argv, int first) {
     if (answer(command, argv + first))
@@ -230,7 +252,8 @@ static int run_command(const struct dtr_command *command, int argc, char **argv,
     sorted.arguments.values = sorted.values;
     sorted.arguments.all = sorted.all;
     if (!status)
-        status = command->run(&cli, &sorted.arguments);
+        status = command->leads ? run_leader(command, &cli, &sorted.arguments)
+                                : command->run(&cli, &sorted.arguments);
     free(memory);
     return status;
 }

@@ -94,7 +94,7 @@ int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
         .input = opened->input,
     };
     const struct dtr_session_progress progress = {wanted->progress, show};
-    int status = dtr_session_open(opened->experiment, opened->plugins, cli->plugin_path,
+    int status = dtr_session_open(opened->experiment, opened->plugins, &cli->launch,
                                   &opened->options, &cli->log, &progress, &job.session, error);
     if (!status)
         status = dtr_report_create(opened->experiment, job.session, &job.report, error);
@@ -117,7 +117,7 @@ int dtr_cli_profile(const struct dtr_cli *cli, struct dtr_opened *opened,
     struct dtr_session_options options = opened->options;
     struct dtr_session *session = NULL;
     options.only_profile = true;
-    const int status = dtr_session_open(opened->experiment, opened->plugins, cli->plugin_path,
+    const int status = dtr_session_open(opened->experiment, opened->plugins, &cli->launch,
                                         &options, &cli->log, &stages, &session, error);
     if (progress)
         dtr_progress_end(progress);

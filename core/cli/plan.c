@@ -244,5 +244,6 @@ const struct dtr_command dtr_command_plan = {
     .operands_min = 1,
     .operands_max = 1,
     .options = options,
+    .leads = true,
     .run = run,
 };

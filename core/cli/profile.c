@@ -56,5 +56,6 @@ const struct dtr_command dtr_command_profile = {
     .options = options,
     .help = "The result is an INI file; [planner] profile = FILE uses it again.  It is refused as\n"
             "stale once the CPU, a kernel plugin, the model or the number of devices differs.",
+    .leads = true,
     .run = run,
 };

@@ -37,26 +37,29 @@ static bool narrow(const struct dtr_experiment *experiment) {
     return any;
 }
 
-/* Runs the last request again on one device, all in f32. */
+/* Runs the last request again on one device, all in f32; nobody who was started with this process
+ * takes part. */
 static int run_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                      uint64_t number, struct dtr_kept *exact, struct dtr_error *error) {
     struct dtr_settings settings;
     struct dtr_opened opened = {0};
+    struct dtr_cli alone = *cli;
     const struct dtr_measure wanted = {.kept = exact, .first = number, .requests = 1};
     cJSON *json = NULL;
     int status = dtr_cli_settings(&dtr_command_run, arguments, &settings, error);
     if (status)
         return status;
+    alone.launch.world = NULL;
     settings.list[settings.count++].text = "cluster.devices=1";
     settings.list[settings.count++].text = "kernel.dtype=f32";
     settings.list[settings.count++].text = "transport.wire=f32";
     settings.list[settings.count++].text = "experiment.warmup=0";
     opened.options.all_rows = option(arguments, "dump") != NULL;
-    status = dtr_cli_open_with(cli, arguments->operands[0], &settings, &opened, error);
+    status = dtr_cli_open_with(&alone, arguments->operands[0], &settings, &opened, error);
     if (!status)
-        status = dtr_cli_check(cli, &opened, error);
+        status = dtr_cli_check(&alone, &opened, error);
     if (!status)
-        status = dtr_cli_measure(cli, &opened, &wanted, &json, error);
+        status = dtr_cli_measure(&alone, &opened, &wanted, &json, error);
     cJSON_Delete(json);
     dtr_cli_settings_free(&settings);
     dtr_cli_close(&opened);
@@ -190,5 +193,6 @@ const struct dtr_command dtr_command_run = {
     .options = options,
     .help = "Prints what came of every request, then a table.  The effective experiment, the\n"
             "command, a line a request and the report are left in the results folder.",
+    .leads = true,
     .run = run,
 };

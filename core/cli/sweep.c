@@ -126,5 +126,6 @@ const struct dtr_command dtr_command_sweep = {
     .help = "The grid is [sweep] and the [series.NAME] sections.  Each point adds a line to\n"
             "sweep.csv in the results folder (results/NAME-sweep by default); a grid that was\n"
             "interrupted goes on where it stopped.  gnuplot draws sweep.png and sweep.svg.",
+    .leads = true,
     .run = run,
 };

@@ -17,9 +17,9 @@
 
 /* --- what is asked for besides the file ------------------------------------------------------- */
 
-static int apply_setting(struct dtr_experiment_store *store, const char *text,
+static int apply_setting(struct dtr_experiment_store *store, const struct dtr_setting *setting,
                          struct dtr_error *error) {
-    const char *equals = strchr(text, '=');
+    const char *text = setting->text, *equals = strchr(text, '=');
     if (!equals)
         return dtr_fail(error, DTR_E_CONFIG, "'%s' is not written section.key=value", text);
     size_t from = strspn(text, " \t"), to = (size_t)(equals - text);
@@ -32,7 +32,7 @@ static int apply_setting(struct dtr_experiment_store *store, const char *text,
     int status = dtr_key_split(dotted, &section, &key, error);
     if (!status && (!strcmp(section, "sweep") || !strncmp(section, "series.", 7)))
         status = dtr_fail(error, DTR_E_CONFIG, "[%s] is not for --set", section);
-    if (!status)
+    if (!status && !(setting->fallback && dtr_ini_find(store->ini, section, key)))
         status = dtr_ini_set(store->ini, section, key, equals + 1, error);
     free(section);
     free(dotted);
@@ -43,7 +43,7 @@ static int apply_settings(struct dtr_experiment_store *store, const struct dtr_s
                           size_t count, struct dtr_error *error) {
     for (size_t i = 0; i < count; i++) {
         struct dtr_error cause = {.status = DTR_OK};
-        const int status = apply_setting(store, settings[i].text, &cause);
+        const int status = apply_setting(store, &settings[i], &cause);
         if (status)
             return dtr_fail(error, status, "--set: %s", cause.text);
     }

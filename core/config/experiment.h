@@ -83,6 +83,7 @@ struct dtr_experiment {
 /* One `--set section.key=value` (or the like, as --text makes). */
 struct dtr_setting {
     const char *text;
+    bool fallback; /* only where nothing else was said */
 };
 
 /* Reads, overlays and checks everything that can be known before a model is opened or a process

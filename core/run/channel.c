@@ -38,7 +38,7 @@ struct dtr_channel {
     struct slot slots[SLOTS];
     uint32_t first, count;
     bool closed, stopping;
-    bool ended; /* the thread's: DTR_FRAME_END has come */
+    bool ended; /* the thread's: DTR_FRAME_END or DTR_FRAME_LEAVE has come */
 };
 
 struct header {
@@ -121,8 +121,9 @@ static bool read_frame(struct dtr_channel *channel) {
     slot->type = (enum dtr_frame_type)header.type;
     slot->length = header.length;
     const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
-    channel->ended |= frame.type == DTR_FRAME_END;
-    if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED || channel->ended)
+    channel->ended |= frame.type == DTR_FRAME_END || frame.type == DTR_FRAME_LEAVE;
+    if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED ||
+        frame.type == DTR_FRAME_END)
         channel->events.interrupted(channel->events.arg, &frame);
     if (frame.type == DTR_FRAME_ABORT)
         return true;

@@ -30,6 +30,7 @@ enum dtr_frame_type {
     DTR_FRAME_FAILED,    /* worker: status and sentence                        */
     DTR_FRAME_ABORT,     /* leader: give up what is under way; who was lost    */
     DTR_FRAME_END,       /* leader: no more requests                           */
+    DTR_FRAME_LEAVE,     /* leader, in place of the setup: no more sessions    */
     DTR_FRAME_TYPES
 };
 
@@ -44,9 +45,9 @@ struct dtr_channel;
 
 struct dtr_channel_events {
     void *arg;
-    /* Called by the channel's thread: the other side is gone without DTR_FRAME_END (`frame` is
-     * NULL), or sent DTR_FRAME_ABORT, or DTR_FRAME_FAILED or DTR_FRAME_END, which are received
-     * afterwards as well. */
+    /* Called by the channel's thread: the other side is gone without DTR_FRAME_END or
+     * DTR_FRAME_LEAVE (`frame` is NULL), or sent DTR_FRAME_ABORT, or DTR_FRAME_FAILED or
+     * DTR_FRAME_END, which are received afterwards as well. */
     void (*interrupted)(void *arg, const struct dtr_frame *frame);
 };
 

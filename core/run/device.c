@@ -27,15 +27,6 @@ struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experi
     };
 }
 
-int dtr_experiment_check_launch(const struct dtr_experiment *experiment, struct dtr_error *error) {
-    if (experiment->devices < 2 || strcmp(experiment->launch, "local") == 0)
-        return DTR_OK;
-    return dtr_fail(error, DTR_E_CONFIG,
-                    "%s: [cluster] launch: '%s' is not known to `run`, which starts its workers on "
-                    "this machine (launch = local)",
-                    dtr_experiment_origin(experiment, "cluster", "launch"), experiment->launch);
-}
-
 /* --- opening and closing ---------------------------------------------------------------------- */
 
 static int open_transport(struct dtr_device *device, struct dtr_error *error) {

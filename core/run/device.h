@@ -106,7 +106,4 @@ void dtr_lowering_take(struct dtr_lowering *lowering, const struct dtr_experimen
 /* The model's source as the experiment names it. */
 struct dtr_model_source dtr_experiment_model(const struct dtr_experiment *experiment);
 
-/* Refuses a launch that is not the leader's own: DTR_E_CONFIG. */
-int dtr_experiment_check_launch(const struct dtr_experiment *experiment, struct dtr_error *error);
-
 #endif

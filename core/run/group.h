@@ -37,7 +37,7 @@ struct dtr_companions {
 struct dtr_session {
     const struct dtr_experiment *experiment;
     const struct dtr_log *log;
-    const char *plugin_path;                     /* for workers, or NULL */
+    const struct dtr_launch *launch;
     const struct dtr_session_progress *progress; /* or NULL */
     struct dtr_device *device;
     struct dtr_profile *profile;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * launch.h -- starts workers on this machine, one process a device, each with a control channel.
- * However the leader ends, its workers end with it: they lose the channel, and the kernel tells
- * them as well.
+ * launch.h -- gets a worker for each device, with a control channel to it: a process that is
+ * started on this machine, or one that a transport's launcher has started.  However the leader
+ * ends, its workers end with it: they lose the channel, and what started them tells them as well.
  */
 #ifndef DTR_RUN_LAUNCH_H
 #define DTR_RUN_LAUNCH_H
@@ -12,16 +12,30 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/error.h"
+#include "config/experiment.h"
+#include "run/world.h"
 
 struct dtr_worker_process {
-    pid_t pid;
-    int fd; /* the leader's end of the channel */
+    pid_t pid; /* 0: not a child of this process */
+    int fd;    /* the leader's end of the channel */
 };
 
-/* Starts this program again as `detransformer worker --control N`.  `plugin_path` may be NULL. */
-int dtr_launch_local(const char *plugin_path, struct dtr_worker_process *process,
+/* What workers can be had with, besides what the experiment says. */
+struct dtr_launch {
+    const char *plugin_path; /* for processes on this machine; may be NULL */
+    struct dtr_world *world; /* that this process leads; NULL: it was started alone */
+};
+
+/* Whether the experiment and how this process was started go together: DTR_OK or DTR_E_CONFIG.  An
+ * experiment that is to be launched may be looked at without. */
+int dtr_launch_check(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
                      struct dtr_error *error);
+
+/* The worker of a device other than 0, as the experiment's `launch` has it.  Blocks until it is
+ * there, or the deadline (CLOCK_MONOTONIC). */
+int dtr_launch_worker(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
+                      uint32_t device, uint64_t deadline_ns, struct dtr_worker_process *process,
+                      struct dtr_error *error);
 
 /* Waits for the end of a process until the deadline (CLOCK_MONOTONIC), then ends it.  Writes how
  * it ended: "was killed by signal 9", "ended with status 1", or "" for status 0. */

@@ -42,7 +42,7 @@ static int make_plan(struct dtr_session *session, struct dtr_error *error) {
 static int start(struct dtr_session *session, struct dtr_plugins *plugins,
                  const struct dtr_session_options *options, struct dtr_error *error) {
     const struct dtr_experiment *experiment = session->experiment;
-    int status = dtr_experiment_check_launch(experiment, error);
+    int status = dtr_launch_check(session->launch, experiment, error);
     if (!status)
         status =
             dtr_device_open(experiment, plugins, 0, options, session->log, &session->device, error);
@@ -74,7 +74,7 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
 }
 
 int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
-                     const char *plugin_path, const struct dtr_session_options *options,
+                     const struct dtr_launch *launch, const struct dtr_session_options *options,
                      const struct dtr_log *log, const struct dtr_session_progress *progress,
                      struct dtr_session **session_p, struct dtr_error *error) {
     struct dtr_session *session = calloc(1, sizeof *session);
@@ -82,7 +82,7 @@ int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins
         return dtr_fail_memory(error);
     session->experiment = experiment;
     session->log = log;
-    session->plugin_path = plugin_path;
+    session->launch = launch;
     session->progress = progress;
     session->devices = experiment->devices;
     int status = allocate(session) ? dtr_fail_memory(error) : DTR_OK;

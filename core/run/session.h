@@ -8,6 +8,7 @@
 
 #include "plan/profile.h"
 #include "run/device.h"
+#include "run/launch.h"
 
 struct dtr_session;
 
@@ -20,7 +21,7 @@ struct dtr_session_progress {
 /* Starts everything; when it returns the group is ready for requests.  Blocks.  The arguments
  * outlive the session; `progress` may be NULL.  DTR_E_CONFIG means that the experiment is wrong. */
 int dtr_session_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
-                     const char *plugin_path, const struct dtr_session_options *options,
+                     const struct dtr_launch *launch, const struct dtr_session_options *options,
                      const struct dtr_log *log, const struct dtr_session_progress *progress,
                      struct dtr_session **session_p, struct dtr_error *error);
 void dtr_session_close(struct dtr_session *session);

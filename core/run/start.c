@@ -22,7 +22,10 @@ void dtr_group_stage(const struct dtr_session *session, const char *what, uint32
 
 static int launch_worker(struct dtr_peer *peer, struct dtr_error *error) {
     struct dtr_worker_process process;
-    const int status = dtr_launch_local(peer->session->plugin_path, &process, error);
+    const struct dtr_session *session = peer->session;
+    const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
+    const int status = dtr_launch_worker(session->launch, session->experiment, peer->device,
+                                         deadline, &process, error);
     if (status)
         return status;
     peer->pid = process.pid;

@@ -72,24 +72,40 @@ static int send_written(struct worker *worker, enum dtr_frame_type type, struct 
     return status ? dtr_fail(error, status, "the leader is gone") : DTR_OK;
 }
 
-static int set_up(struct worker *worker, struct dtr_error *error) {
+/* What this process is to be, unless the leader ends the session, or all sessions, before. */
+static int await_setup(struct worker *worker, struct dtr_setup *setup, bool *ended_p,
+                       struct dtr_error *error) {
+    struct dtr_frame frame;
     struct dtr_reader reader;
+    const int status = receive(worker, &frame, &reader, error);
+    if (status)
+        return status;
+    if (frame.type == DTR_FRAME_LEAVE)
+        return dtr_fail(error, DTR_E_CANCELLED, "the leader needs no device");
+    *ended_p = frame.type == DTR_FRAME_END;
+    if (*ended_p)
+        return DTR_OK;
+    if (frame.type != DTR_FRAME_SETUP)
+        return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where the setup was due",
+                        frame.type);
+    return dtr_read_setup(&reader, setup, error);
+}
+
+static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error) {
     struct dtr_setup setup;
     dtr_write_hello(&worker->writer);
     int status = send_written(worker, DTR_FRAME_HELLO, error);
     if (!status)
-        status = expect(worker, DTR_FRAME_SETUP, &reader, error);
-    if (!status)
-        status = dtr_read_setup(&reader, &setup, error);
-    if (status)
+        status = await_setup(worker, &setup, ended_p, error);
+    if (status || *ended_p)
         return status;
     snprintf(worker->who, sizeof worker->who, "device %u", setup.device);
     if (setup.log_level <= DTR_LOG_TRACE)
         worker->named.level = (enum dtr_log_level)setup.log_level;
     atomic_store(&worker->log, &worker->named);
-    status = dtr_experiment_parse("the leader's experiment", setup.experiment,
-                                  strlen(setup.experiment), worker->plugins, &worker->named,
-                                  &worker->experiment, error);
+    status =
+        dtr_experiment_parse("the leader's experiment", setup.experiment, strlen(setup.experiment),
+                             worker->plugins, &worker->named, &worker->experiment, error);
     if (status)
         return status;
     if (!setup.device || setup.device >= worker->experiment->devices)
@@ -273,15 +289,16 @@ int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *
     int status = dtr_channel_create(fd, &events, &worker.channel, error);
     if (status)
         return status;
-    status = set_up(&worker, error);
-    if (!status)
-        status = join(&worker, error);
     bool ended = false;
-    if (!status)
+    status = set_up(&worker, &ended, error);
+    const bool sent_away = status == DTR_E_CANCELLED;
+    if (!status && !ended)
+        status = join(&worker, error);
+    if (!status && !ended)
         status = load(&worker, &ended, error);
     if (!status && !ended)
         status = serve_requests(&worker, error);
-    if (status && !dtr_channel_closed(worker.channel)) {
+    if (status && !sent_away && !dtr_channel_closed(worker.channel)) {
         tell_failure(&worker, error);
         hear_out(&worker);
     }

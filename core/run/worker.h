@@ -11,7 +11,8 @@
 #include "plugin/registry.h"
 
 /* Serves the leader at the other end of the descriptor, which is taken over, until it sends the
- * end or is gone.  Blocks. */
+ * end or is gone.  Blocks.  DTR_E_CANCELLED: it says, in place of an experiment, that this process
+ * will not be needed again. */
 int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
                      struct dtr_error *error);
 
