@@ -56,7 +56,7 @@ static int be_worker(char **argv) {
     struct dtr_plugins *plugins;
     if (dtr_plugins_create(NULL, &log, &plugins, &error))
         return 1;
-    const int status = dtr_worker_serve(atoi(argv[3]), plugins, &log, &error);
+    const int status = dtr_worker_serve(atoi(argv[3]), NULL, plugins, &log, &error);
     dtr_plugins_free(plugins);
     fprintf(stderr, "worker: %lu allocations from start to end\n", atomic_load(&allocations));
     return status != DTR_OK;

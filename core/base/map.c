@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -35,6 +36,21 @@ int dtr_map_open(const char *path, struct dtr_map *map_p, struct dtr_error *erro
     int status = map_file(path, fd, map_p, error);
     close(fd);
     return status;
+}
+
+int dtr_map_text(const char *path, char **text_p, struct dtr_error *error) {
+    struct dtr_map map;
+    const int status = dtr_map_open(path, &map, error);
+    if (status)
+        return status;
+    char *text = malloc(map.size + 1);
+    if (text) {
+        memcpy(text, map.size ? (const char *)map.data : "", map.size);
+        text[map.size] = '\0';
+        *text_p = text;
+    }
+    dtr_map_close(&map);
+    return text ? DTR_OK : dtr_fail_memory(error);
 }
 
 void dtr_map_close(struct dtr_map *map) {

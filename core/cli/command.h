@@ -30,7 +30,7 @@ struct dtr_cli {
 struct dtr_option {
     const char *name;  /* without the dashes */
     const char *value; /* what the value is called in the help; NULL: takes none */
-    const char *help;  /* one line */
+    const char *help;  /* one line; NULL: not for users, and not listed */
     bool repeated;     /* may be given several times */
 };
 

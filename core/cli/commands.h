@@ -14,6 +14,7 @@ extern const struct dtr_command dtr_command_check;
 extern const struct dtr_command dtr_command_eval;
 extern const struct dtr_command dtr_command_plan;
 extern const struct dtr_command dtr_command_inspect;
+extern const struct dtr_command dtr_command_key;
 extern const struct dtr_command dtr_command_plugins;
 extern const struct dtr_command dtr_command_tokenize;
 extern const struct dtr_command dtr_command_profile;

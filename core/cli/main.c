@@ -24,6 +24,7 @@ static const struct dtr_command *const commands[] = {
     &dtr_command_plugins,
     &dtr_command_tokenize,
     &dtr_command_worker,
+    &dtr_command_key,
     NULL,
 };
 
@@ -40,6 +41,8 @@ static const struct dtr_option common_options[] = {
 static void print_options(const struct dtr_option *options) {
     for (size_t i = 0; options && options[i].name; i++) {
         char left[40];
+        if (!options[i].help)
+            continue;
         snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
                  options[i].value ? options[i].value : "");
         printf("  %-24s %s\n", left, options[i].help);
@@ -247,6 +250,7 @@ static int run_command(const struct dtr_command *command, int argc, char **argv,
         .argc = argc,
         .argv = argv,
     };
+    cli.launch.log = &cli.log;
     int status = sort_arguments(command, argv + first, &cli, &sorted);
     sorted.arguments.operands = sorted.operands;
     sorted.arguments.values = sorted.values;

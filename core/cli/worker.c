@@ -1,41 +1,113 @@
 /* SPDX-License-Identifier: MIT
  *
- * worker.c -- `detransformer worker`: the process of a device other than the leader's.
+ * worker.c -- `detransformer worker`: waits for leaders on a device of its own; and the process of
+ * one session, which a leader on the same machine starts, or the one that waits.
  */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
+#include "run/launch.h"
+#include "run/listener.h"
 #include "run/worker.h"
 
 static const struct dtr_option options[] = {
-    {"control", "FD", "the descriptor of the leader's control channel", false},
+    {"listen", "ADDR:PORT", "where to wait for leaders; port 0 is any that is free", false},
+    {"key-file", "FILE", "the key that the cluster shares; needed but on the loopback interface",
+     false},
+    {"control", "FD", NULL, false}, /* a session's process: its stream */
+    {"keys", "FD", NULL, false},    /* and where the stream's keys are read */
     {NULL, NULL, NULL, false},
 };
 
-static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
+static const char *option(const struct dtr_arguments *arguments, const char *name) {
+    return dtr_argument(&dtr_command_worker, arguments, name);
+}
+
+/* --- one session ------------------------------------------------------------------------------ */
+
+static int read_descriptor(const char *text, int *fd_p, struct dtr_error *error) {
+    char *end;
+    const long fd = strtol(text, &end, 10);
+    if (fd < 3 || fd > 1 << 20 || *end)
+        return dtr_fail(error, DTR_E_CONFIG, "'%s' is no descriptor; leaders start sessions", text);
+    *fd_p = (int)fd;
+    return DTR_OK;
+}
+
+static int serve_session(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
     struct dtr_error error = {0};
     struct dtr_plugins *plugins;
-    const char *control = dtr_argument(&dtr_command_worker, arguments, "control");
-    char *end = NULL;
-    const long fd = control ? strtol(control, &end, 10) : -1;
-    if (fd < 3 || fd > 1 << 20 || *end) {
-        dtr_fail(&error, DTR_E_CONFIG, "worker needs --control FD; the leader starts workers");
+    struct dtr_channel_keys keys;
+    const char *sealed = option(arguments, "keys");
+    int fd = -1, keys_fd = -1;
+    int status = read_descriptor(option(arguments, "control"), &fd, &error);
+    if (!status && sealed)
+        status = read_descriptor(sealed, &keys_fd, &error);
+    if (!status && sealed)
+        status = dtr_launch_read_keys(keys_fd, &keys, &error);
+    if (!status)
+        status = dtr_cli_plugins(cli, &plugins, &error);
+    if (status)
         return dtr_cli_fail(&error);
-    }
-    if (dtr_cli_plugins(cli, &plugins, &error))
-        return dtr_cli_fail(&error);
-    const int status = dtr_worker_serve((int)fd, plugins, &cli->log, &error);
+    status = dtr_worker_serve(fd, sealed ? &keys : NULL, plugins, &cli->log, &error);
+    sodium_memzero(&keys, sizeof keys);
     dtr_plugins_free(plugins);
     /* The leader was told, and tells the user. */
     return status ? DTR_EXIT_FAILED : DTR_EXIT_DONE;
 }
 
+/* --- waiting for leaders ---------------------------------------------------------------------- */
+
+static int listen_for_leaders(const struct dtr_cli *cli, struct dtr_listener_options *how,
+                              struct dtr_error *error) {
+    struct dtr_listener *listener;
+    int status = dtr_listener_open(how, &listener, error);
+    if (status)
+        return status;
+    /* Who started this reads it to know that leaders may come. */
+    printf("listening at %s\n", dtr_listener_address(listener));
+    fflush(stdout);
+    if (!how->has_key)
+        dtr_log(&cli->log, DTR_LOG_INFO, "without a key everybody on this machine is let in");
+    status = dtr_listener_serve(listener, error);
+    dtr_listener_close(listener);
+    return status;
+}
+
+static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
+    struct dtr_error error = {0};
+    const char *key_file = option(arguments, "key-file");
+    const char *const more[] = {cli->launch.plugin_path ? "--plugin-path" : NULL,
+                                cli->launch.plugin_path, NULL};
+    struct dtr_listener_options how = {
+        .address = option(arguments, "listen"),
+        .has_key = key_file != NULL,
+        .arguments = more,
+        .log = &cli->log,
+    };
+    if (option(arguments, "control"))
+        return serve_session(cli, arguments);
+    if (!how.address) {
+        dtr_fail(&error, DTR_E_CONFIG, "worker needs --listen ADDR:PORT");
+        return dtr_cli_fail(&error);
+    }
+    int status = dtr_key_read(key_file, &cli->log, how.key, &error);
+    if (status)
+        dtr_error_prefix(&error, "--key-file");
+    else
+        status = listen_for_leaders(cli, &how, &error);
+    sodium_memzero(how.key, sizeof how.key);
+    return status ? dtr_cli_fail(&error) : DTR_EXIT_DONE;
+}
+
 const struct dtr_command dtr_command_worker = {
     .name = "worker",
-    .summary = "serve a leader as one of its devices",
+    .summary = "wait for leaders, as one of their devices",
     .options = options,
-    .hidden = true,
+    .help = "Serves one leader at a time, session after session, until SIGTERM or SIGINT.  An\n"
+            "experiment reaches it with launch = remote and its address in [cluster].",
     .run = run,
 };

@@ -303,3 +303,31 @@ int dtr_experiment_chain(const struct dtr_experiment *experiment, enum dtr_kind 
                                      : store->planner_chain;
     return DTR_OK;
 }
+
+static int refuse_paths(const struct dtr_chain *chain, struct dtr_error *error) {
+    const struct dtr_param *row;
+    for (uint32_t i = 0; i < chain->count; i++)
+        for (size_t r = 0; (row = dtr_table_row(dtr_plugin_table(chain->plugin[i]), r)); r++) {
+            const char *const *value =
+                (const char *const *)(const void *)((const char *)chain->params[i] + row->offset);
+            if (row->type != DTR_PATH || (row->fallback && !strcmp(*value, row->fallback)))
+                continue;
+            return dtr_fail(error, DTR_E_CONFIG,
+                            "[%s.%s] %s: a worker on another machine takes no file's name from its "
+                            "leader",
+                            dtr_kind_name(chain->plugin[i]->kind), chain->plugin[i]->name,
+                            row->key);
+        }
+    return DTR_OK;
+}
+
+int dtr_experiment_refuse_paths(const struct dtr_experiment *experiment, uint32_t device,
+                                struct dtr_error *error) {
+    struct dtr_chain chain;
+    int status = dtr_experiment_chain(experiment, DTR_KERNEL, device, &chain, error);
+    if (!status)
+        status = refuse_paths(&chain, error);
+    if (!status)
+        status = dtr_experiment_chain(experiment, DTR_TRANSPORT, device, &chain, error);
+    return status ? status : refuse_paths(&chain, error);
+}

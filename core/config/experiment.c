@@ -234,6 +234,12 @@ static bool is_address(const char *text) {
     return port >= 1 && port <= 65535;
 }
 
+/* An address of this machine that nobody else can reach. */
+static bool is_loopback(const char *text) {
+    return !strncmp(text, "127.", 4) || !strncmp(text, "[::1]:", 6) ||
+           !strncmp(text, "localhost:", 10);
+}
+
 static int check_remote(struct dtr_experiment_store *store, struct dtr_error *error) {
     struct dtr_section_cluster *values = store->section[DTR_SECTION_CLUSTER];
     const struct dtr_list *addresses = &values->addresses;
@@ -247,7 +253,10 @@ static int check_remote(struct dtr_experiment_store *store, struct dtr_error *er
         return dtr_fail_at(store, "cluster", "addresses", error,
                            "addresses: %zu given for %lld workers; the leader has none",
                            addresses->count, (long long)values->devices - 1);
-    if (!*values->key_file)
+    bool near = true;
+    for (size_t i = 0; i < addresses->count; i++)
+        near &= is_loopback(addresses->words[i]);
+    if (!*values->key_file && !near)
         return dtr_fail_at(store, "cluster", "launch", error, "launch: remote needs a key_file");
     return DTR_OK;
 }

@@ -124,4 +124,10 @@ struct dtr_chain {
 int dtr_experiment_chain(const struct dtr_experiment *experiment, enum dtr_kind kind,
                          uint32_t device, struct dtr_chain *chain, struct dtr_error *error);
 
+/* Refuses an experiment that names files to the device's kernel and transport plugins, other than
+ * by default: those of another machine mean nothing here, or what nobody here wanted.
+ * DTR_E_CONFIG. */
+int dtr_experiment_refuse_paths(const struct dtr_experiment *experiment, uint32_t device,
+                                struct dtr_error *error);
+
 #endif

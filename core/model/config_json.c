@@ -182,10 +182,11 @@ static int read_labels(const struct reader *reader, struct dtr_model_config *con
     return DTR_OK;
 }
 
-int dtr_model_config_read(const char *path, struct dtr_model_config *config_p,
+int dtr_model_config_read(const char *path, const char *text, struct dtr_model_config *config_p,
                           struct dtr_error *error) {
     cJSON *object = NULL;
-    int status = dtr_json_read(path, &object, error);
+    int status = text ? dtr_json_parse(path, text, strlen(text), &object, error)
+                      : dtr_json_read(path, &object, error);
     if (status)
         return status;
     const struct reader reader = {.path = path, .object = object, .error = error};

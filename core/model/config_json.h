@@ -35,8 +35,9 @@ enum {
     DTR_LABELS_MAX = 1 << 16
 };
 
-/* The sentence of an error begins with the path and names the key.  DTR_E_CONFIG. */
-int dtr_model_config_read(const char *path, struct dtr_model_config *config_p,
+/* Reads the file, or `text` in its place where that is not NULL.  The sentence of an error begins
+ * with the path and names the key.  DTR_E_CONFIG. */
+int dtr_model_config_read(const char *path, const char *text, struct dtr_model_config *config_p,
                           struct dtr_error *error);
 void dtr_model_config_free(struct dtr_model_config *config);
 

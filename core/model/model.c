@@ -169,7 +169,7 @@ static int build(const struct dtr_model_source *source, struct dtr_model_config 
 int dtr_model_open(const struct dtr_model_source *source, struct dtr_model **model_p,
                    struct dtr_error *error) {
     struct dtr_model_config config;
-    int status = dtr_model_config_read(source->config, &config, error);
+    int status = dtr_model_config_read(source->config, source->config_text, &config, error);
     if (status)
         return status;
     struct dtr_model *model = calloc(1, sizeof *model);

@@ -63,6 +63,7 @@ struct dtr_tensor_id {
 
 struct dtr_model_source {
     const char *config;  /* path of config.json */
+    const char *config_text; /* what it holds, where the file itself is elsewhere; or NULL */
     const char *weights; /* path of a .safetensors, or of its index .json; NULL: random */
     uint64_t seed;       /* of random weights */
     int32_t task;        /* enum dtr_task: the head that must be there (config/experiment.h) */

@@ -1,13 +1,10 @@
-/* SPDX-License-Identifier: MIT
- *
- * A frame on the stream: magic, type, length (three 32-bit words in host order; the two ends agree
- * on it in the first frame), then the bytes.
- */
+/* SPDX-License-Identifier: MIT */
 #include "run/channel.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,33 +13,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "run/frame.h"
+
 enum { SLOTS = 4 };
-
-static const uint32_t frame_magic = 0x52544431; /* "1DTR" */
-static const uint32_t frame_most = 256u << 20;  /* bytes: far above any plan or request */
-
-struct slot {
-    enum dtr_frame_type type;
-    uint8_t *bytes;
-    size_t length, capacity;
-};
 
 /* Frames wait in a ring of slots whose memory is used again; the reader waits when it is full.
  * The slot before `first` is the one that the caller is looking at. */
 struct dtr_channel {
     int fd, stop_fd;
     struct dtr_channel_events events;
+    bool sealed;
+    struct dtr_seal in, out;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct slot slots[SLOTS];
+    struct dtr_frame_buffer slots[SLOTS];
     uint32_t first, count;
     bool closed, stopping;
     bool ended; /* the thread's: DTR_FRAME_END or DTR_FRAME_LEAVE has come */
-};
-
-struct header {
-    uint32_t magic, type, length;
 };
 
 /* Waits until the stream can be read; false when the channel is being freed. */
@@ -57,7 +45,8 @@ static bool readable(const struct dtr_channel *channel) {
     return !fds[1].revents;
 }
 
-static bool read_all(const struct dtr_channel *channel, void *out, size_t length) {
+static bool read_all(void *arg, void *out, size_t length) {
+    const struct dtr_channel *channel = arg;
     uint8_t *at = out;
     while (length) {
         if (!readable(channel))
@@ -73,54 +62,29 @@ static bool read_all(const struct dtr_channel *channel, void *out, size_t length
     return true;
 }
 
-static bool slot_reserve(struct slot *slot, size_t length) {
-    if (length <= slot->capacity)
-        return true;
-    uint8_t *larger = realloc(slot->bytes, length);
-    if (!larger)
-        return false;
-    slot->bytes = larger;
-    slot->capacity = length;
-    return true;
-}
-
-/* Takes memory as the bytes come in: what a header promises may never come. */
-static bool read_body(const struct dtr_channel *channel, struct slot *slot, size_t length) {
-    const size_t at_least = 1 << 16;
-    for (size_t at = 0; at < length;) {
-        const size_t wanted = 2 * at + at_least, end = wanted < length ? wanted : length;
-        if (!slot_reserve(slot, end) || !read_all(channel, slot->bytes + at, end - at))
-            return false;
-        at = end;
-    }
-    return true;
-}
-
 /* A free slot, or NULL when the channel is being freed. */
-static struct slot *free_slot(struct dtr_channel *channel) {
+static struct dtr_frame_buffer *free_slot(struct dtr_channel *channel) {
     pthread_mutex_lock(&channel->lock);
     while (channel->count >= SLOTS - 1 && !channel->stopping)
         pthread_cond_wait(&channel->changed, &channel->lock);
-    struct slot *slot = channel->stopping
-                            ? NULL
-                            : &channel->slots[(channel->first + channel->count) % SLOTS];
+    struct dtr_frame_buffer *slot =
+        channel->stopping ? NULL : &channel->slots[(channel->first + channel->count) % SLOTS];
     pthread_mutex_unlock(&channel->lock);
     return slot;
 }
 
 static bool read_frame(struct dtr_channel *channel) {
-    struct header header;
-    if (!read_all(channel, &header, sizeof header))
+    const struct dtr_frame_stream stream = {.arg = channel, .read = read_all};
+    struct dtr_seal *seal = channel->sealed ? &channel->in : NULL;
+    uint32_t type;
+    size_t length;
+    if (!dtr_frame_read_header(&stream, seal, DTR_FRAME_TYPES, &type, &length))
         return false;
-    if (header.magic != frame_magic || !header.type || header.type >= DTR_FRAME_TYPES ||
-        header.length > frame_most)
+    struct dtr_frame_buffer *slot = free_slot(channel);
+    if (!slot || !dtr_frame_read_contents(&stream, seal, length, slot))
         return false;
-    struct slot *slot = free_slot(channel);
-    if (!slot || !read_body(channel, slot, header.length))
-        return false;
-    slot->type = (enum dtr_frame_type)header.type;
-    slot->length = header.length;
-    const struct dtr_frame frame = {slot->type, slot->bytes, slot->length};
+    slot->type = type;
+    const struct dtr_frame frame = {(enum dtr_frame_type)type, slot->bytes, length};
     channel->ended |= frame.type == DTR_FRAME_END || frame.type == DTR_FRAME_LEAVE;
     if (frame.type == DTR_FRAME_ABORT || frame.type == DTR_FRAME_FAILED ||
         frame.type == DTR_FRAME_END)
@@ -148,13 +112,22 @@ static void *read_frames(void *arg) {
     return NULL;
 }
 
-int dtr_channel_create(int fd, const struct dtr_channel_events *events,
-                       struct dtr_channel **channel_p, struct dtr_error *error) {
+static void set_seals(struct dtr_channel *channel, const struct dtr_channel_keys *keys) {
+    channel->sealed = true;
+    memcpy(channel->in.key, keys->in, sizeof keys->in);
+    memcpy(channel->out.key, keys->out, sizeof keys->out);
+}
+
+int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
+                       const struct dtr_channel_events *events, struct dtr_channel **channel_p,
+                       struct dtr_error *error) {
     struct dtr_channel *channel = calloc(1, sizeof *channel);
     if (!channel)
         return dtr_fail_memory(error);
     channel->fd = fd;
     channel->events = *events;
+    if (keys)
+        set_seals(channel, keys);
     channel->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (channel->stop_fd < 0) {
         free(channel);
@@ -195,31 +168,34 @@ void dtr_channel_free(struct dtr_channel *channel) {
     close(channel->fd);
     for (int i = 0; i < SLOTS; i++)
         free(channel->slots[i].bytes);
+    sodium_memzero(&channel->in, sizeof channel->in);
+    sodium_memzero(&channel->out, sizeof channel->out);
     free(channel);
 }
 
-static int send_all(int fd, const void *bytes, size_t length, int more) {
+static bool send_all(void *arg, const void *bytes, size_t length, bool more) {
+    const struct dtr_channel *channel = arg;
     const uint8_t *at = bytes;
     while (length) {
-        const ssize_t sent = send(fd, at, length, MSG_NOSIGNAL | more);
+        const ssize_t sent = send(channel->fd, at, length, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent <= 0)
-            return DTR_E_PEER;
+            return false;
         at += sent;
         length -= (size_t)sent;
     }
-    return DTR_OK;
+    return true;
 }
 
 int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, const void *bytes,
                      size_t length) {
-    if (length > frame_most)
+    const struct dtr_frame_stream stream = {.arg = channel, .write = send_all};
+    if (length > DTR_FRAME_MAX)
         return DTR_E_UNSUPPORTED;
-    const struct header header = {frame_magic, type, (uint32_t)length};
-    const int status =
-        send_all(channel->fd, &header, sizeof header, length ? MSG_MORE : 0);
-    return status ? status : send_all(channel->fd, bytes, length, 0);
+    return dtr_frame_write(&stream, channel->sealed ? &channel->out : NULL, type, bytes, length)
+               ? DTR_OK
+               : DTR_E_PEER;
 }
 
 int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
@@ -234,8 +210,8 @@ int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
         if (pthread_cond_timedwait(&channel->changed, &channel->lock, &until) == ETIMEDOUT)
             status = DTR_E_TIMEOUT;
     if (channel->count) {
-        const struct slot *slot = &channel->slots[channel->first];
-        *frame = (struct dtr_frame){slot->type, slot->bytes, slot->length};
+        const struct dtr_frame_buffer *slot = &channel->slots[channel->first];
+        *frame = (struct dtr_frame){(enum dtr_frame_type)slot->type, slot->bytes, slot->length};
         channel->first = (channel->first + 1) % SLOTS;
         channel->count--;
         pthread_cond_broadcast(&channel->changed);

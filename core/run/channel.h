@@ -51,9 +51,15 @@ struct dtr_channel_events {
     void (*interrupted)(void *arg, const struct dtr_frame *frame);
 };
 
-/* Takes the descriptor over. */
-int dtr_channel_create(int fd, const struct dtr_channel_events *events,
-                       struct dtr_channel **channel_p, struct dtr_error *error);
+/* What a sealed stream is read and written with at this end (run/frame.h). */
+struct dtr_channel_keys {
+    uint8_t in[32], out[32];
+};
+
+/* Takes the descriptor over.  `keys` NULL: nobody else can be at the other end. */
+int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
+                       const struct dtr_channel_events *events, struct dtr_channel **channel_p,
+                       struct dtr_error *error);
 void dtr_channel_free(struct dtr_channel *channel);
 
 /* Sends a frame; blocks while the stream is full.  Any one thread at a time.  DTR_E_PEER. */

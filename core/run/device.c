@@ -42,10 +42,10 @@ static int open_transport(struct dtr_device *device, struct dtr_error *error) {
                           device->device, experiment->devices, &device->transport, error);
 }
 
-int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
-                    uint32_t index, const struct dtr_session_options *options,
-                    const struct dtr_log *log, struct dtr_device **device_p,
-                    struct dtr_error *error) {
+int dtr_device_open(const struct dtr_experiment *experiment, const struct dtr_model_source *source,
+                    struct dtr_plugins *plugins, uint32_t index,
+                    const struct dtr_session_options *options, const struct dtr_log *log,
+                    struct dtr_device **device_p, struct dtr_error *error) {
     struct dtr_device *device = calloc(1, sizeof *device);
     if (!device)
         return dtr_fail_memory(error);
@@ -58,9 +58,8 @@ int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins 
         .tokens_max = options->sequences_max * options->length_max,
         .cache = calloc(CACHE, sizeof *device->cache),
     };
-    const struct dtr_model_source source = dtr_experiment_model(experiment);
     int status =
-        device->cache ? dtr_model_open(&source, &device->model, error) : dtr_fail_memory(error);
+        device->cache ? dtr_model_open(source, &device->model, error) : dtr_fail_memory(error);
     if (!status)
         status = dtr_kernels_open(experiment, plugins, index, log, &device->kernels, error);
     if (!status)
@@ -103,11 +102,12 @@ void dtr_device_close(struct dtr_device *device) {
 
 /* --- the group -------------------------------------------------------------------------------- */
 
-int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error) {
+int dtr_device_address(struct dtr_device *device, const char *hint, char *text,
+                       struct dtr_error *error) {
     text[0] = '\0';
     if (!device->transport)
         return DTR_OK;
-    return transport_ops(device)->address(transport_self(device), NULL, text, DTR_ADDRESS_MAX,
+    return transport_ops(device)->address(transport_self(device), hint, text, DTR_ADDRESS_MAX,
                                           error);
 }
 

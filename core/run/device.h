@@ -52,15 +52,17 @@ struct dtr_device {
     uint32_t cached;
 };
 
-/* Opens model, kernels and transport.  Arguments outlive the device. */
-int dtr_device_open(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
-                    uint32_t device, const struct dtr_session_options *options,
-                    const struct dtr_log *log, struct dtr_device **device_p,
-                    struct dtr_error *error);
+/* Opens model, kernels and transport.  Arguments outlive the device, but for the model's source. */
+int dtr_device_open(const struct dtr_experiment *experiment, const struct dtr_model_source *source,
+                    struct dtr_plugins *plugins, uint32_t device,
+                    const struct dtr_session_options *options, const struct dtr_log *log,
+                    struct dtr_device **device_p, struct dtr_error *error);
 void dtr_device_close(struct dtr_device *device);
 
-/* Its address for the others; `text` holds DTR_ADDRESS_MAX bytes. */
-int dtr_device_address(struct dtr_device *device, char *text, struct dtr_error *error);
+/* Its address for the others; `text` holds DTR_ADDRESS_MAX bytes.  `hint`: the local address that
+ * the other side of the control stream is reached by, or NULL. */
+int dtr_device_address(struct dtr_device *device, const char *hint, char *text,
+                       struct dtr_error *error);
 
 /* Joins the group; blocks until all have, the deadline passes or the device is aborted. */
 int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,

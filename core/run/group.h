@@ -10,9 +10,11 @@
 #include <sys/types.h>
 
 #include "run/channel.h"
+#include "run/launch.h"
 #include "run/planning.h"
 #include "run/protocol.h"
 #include "run/session.h"
+#include "run/stream.h"
 
 /* A worker as the leader sees it. */
 struct dtr_peer {
@@ -44,7 +46,8 @@ struct dtr_session {
     struct dtr_planning *planning;
     struct dtr_plan *plan;
     uint32_t devices;
-    struct dtr_peer *peers; /* [devices]; the first is not used */
+    struct dtr_peer *peers;            /* [devices]; the first is not used */
+    char here[DTR_STREAM_ADDRESS_MAX]; /* by which workers are reached; "" on this machine */
     uint8_t key[32];
     _Atomic(struct dtr_device *) running; /* what the channels' threads abort */
     atomic_bool interrupted;              /* a worker is gone or has failed */
@@ -58,8 +61,9 @@ struct dtr_session {
 
 /* --- peer.c ----------------------------------------------------------------------------------- */
 
-/* Takes over the descriptor of the worker's control channel. */
-int dtr_peer_connect(struct dtr_peer *peer, int fd, struct dtr_error *error);
+/* Takes over the worker that was started, and its control stream. */
+int dtr_peer_connect(struct dtr_peer *peer, const struct dtr_worker_process *worker,
+                     struct dtr_error *error);
 
 /* Sends what the session's writer holds. */
 int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error);

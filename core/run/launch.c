@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,48 +15,167 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "run/handshake.h"
+#include "run/key.h"
+#include "run/stream.h"
 
 /* --- a process on this machine ---------------------------------------------------------------- */
 
+enum { ARGUMENTS = 24 };
+
 /* In the new process until exec: only what is safe after fork(). */
-static void become_worker(const char *program, int fd, const char *plugin_path, pid_t leader) {
-    char number[16];
-    snprintf(number, sizeof number, "%d", fd);
+static void become_worker(const char *program, const char *const *arguments, int fd, int keys,
+                          pid_t parent) {
+    sigset_t none;
+    sigemptyset(&none);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* The leader may have gone before the line above. */
-    if (getppid() != leader || fcntl(fd, F_SETFD, 0) < 0)
+    /* The parent may have gone before the line above. */
+    if (getppid() != parent || fcntl(fd, F_SETFD, 0) < 0 ||
+        (keys >= 0 && fcntl(keys, F_SETFD, 0) < 0) || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         _exit(127);
-    if (plugin_path)
-        execl(program, "detransformer", "worker", "--control", number, "--plugin-path", plugin_path,
-              (char *)NULL);
-    else
-        execl(program, "detransformer", "worker", "--control", number, (char *)NULL);
+    execv(program, (char *const *)(uintptr_t)arguments);
     _exit(127);
 }
 
-/* Starts this program again as `detransformer worker --control N`. */
-static int start_process(const char *plugin_path, struct dtr_worker_process *process,
-                         struct dtr_error *error) {
+static int start_child(const char *const *arguments, int fd, int keys, pid_t *pid_p,
+                       struct dtr_error *error) {
     char program[4096];
     const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0)
         return dtr_fail(error, DTR_E_SYSTEM, "cannot find this program's file: %s",
                         strerror(errno));
     program[length] = '\0';
+    const pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        become_worker(program, arguments, fd, keys, parent);
+    if (pid < 0)
+        return dtr_fail(error, DTR_E_SYSTEM, "cannot start a process: %s", strerror(errno));
+    *pid_p = pid;
+    return DTR_OK;
+}
+
+/* They wait in a pipe, which has room for them: nobody else can look into that. */
+static int make_keys_pipe(const struct dtr_channel_keys *keys, int *fd_p, struct dtr_error *error) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return dtr_fail(error, DTR_E_SYSTEM, "cannot make a pipe: %s", strerror(errno));
+    const bool written = write(ends[1], keys, sizeof *keys) == sizeof *keys;
+    close(ends[1]);
+    if (!written) {
+        close(ends[0]);
+        return dtr_fail(error, DTR_E_SYSTEM, "cannot write to a pipe: %s", strerror(errno));
+    }
+    *fd_p = ends[0];
+    return DTR_OK;
+}
+
+int dtr_launch_read_keys(int fd, struct dtr_channel_keys *keys, struct dtr_error *error) {
+    const bool whole = read(fd, keys, sizeof *keys) == sizeof *keys;
+    close(fd);
+    return whole ? DTR_OK
+                 : dtr_fail(error, DTR_E_CONFIG, "no keys can be read at descriptor %d", fd);
+}
+
+int dtr_launch_child(int fd, const struct dtr_channel_keys *keys, const char *const *more,
+                     pid_t *pid_p, struct dtr_error *error) {
+    char control[16], secret[16];
+    int keys_fd = -1;
+    const char *arguments[ARGUMENTS] = {"detransformer", "worker", "--control", control};
+    size_t count = 4;
+    int status = keys ? make_keys_pipe(keys, &keys_fd, error) : DTR_OK;
+    if (status)
+        return status;
+    snprintf(control, sizeof control, "%d", fd);
+    snprintf(secret, sizeof secret, "%d", keys_fd);
+    if (keys) {
+        arguments[count++] = "--keys";
+        arguments[count++] = secret;
+    }
+    while (*more && count < ARGUMENTS - 1)
+        arguments[count++] = *more++;
+    status = start_child(arguments, fd, keys_fd, pid_p, error);
+    if (keys_fd >= 0)
+        close(keys_fd);
+    return status;
+}
+
+static int start_local(const struct dtr_launch *launch, struct dtr_worker_process *worker,
+                       struct dtr_error *error) {
+    const char *const more[] = {launch->plugin_path ? "--plugin-path" : NULL, launch->plugin_path,
+                                NULL};
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return dtr_fail(error, DTR_E_SYSTEM, "cannot make a socket pair: %s", strerror(errno));
-    const pid_t leader = getpid(), pid = fork();
-    if (pid == 0)
-        become_worker(program, ends[1], plugin_path, leader);
-    const int failure = errno;
+    const int status = dtr_launch_child(ends[1], NULL, more, &worker->pid, error);
     close(ends[1]);
-    if (pid < 0) {
+    if (status)
         close(ends[0]);
-        return dtr_fail(error, DTR_E_SYSTEM, "cannot start a process: %s", strerror(failure));
-    }
-    *process = (struct dtr_worker_process){pid, ends[0]};
-    return DTR_OK;
+    else
+        worker->fd = ends[0];
+    return status;
+}
+
+/* --- a process that listens elsewhere --------------------------------------------------------- */
+
+/* For a connection and the handshake on it. */
+enum { REACH_S = 5 };
+
+static int shake_hands(const uint8_t key[DTR_KEY_BYTES], struct dtr_worker_process *worker,
+                       uint64_t deadline_ns, struct dtr_error *error) {
+    struct dtr_handshake handshake;
+    uint8_t hello[DTR_HELLO_BYTES], answer[DTR_ANSWER_BYTES], confirm[DTR_CONFIRM_BYTES];
+    dtr_handshake_call(&handshake, key, hello);
+    int status = dtr_stream_send(worker->fd, hello, sizeof hello, deadline_ns);
+    if (!status)
+        status = dtr_stream_receive(worker->fd, answer, sizeof answer, deadline_ns);
+    if (status == DTR_E_TIMEOUT)
+        dtr_fail(error, DTR_E_PEER, "does not answer; is it a worker?");
+    else if (status)
+        dtr_fail(error, DTR_E_PEER,
+                 "hung up on this leader: its key is another, or it is no worker");
+    else
+        status = dtr_handshake_confirm(&handshake, answer, confirm, &worker->keys, error);
+    if (!status && dtr_stream_send(worker->fd, confirm, sizeof confirm, deadline_ns))
+        status = dtr_fail(error, DTR_E_PEER, "hung up");
+    dtr_handshake_wipe(&handshake);
+    worker->sealed = true;
+    return status;
+}
+
+static int reach(const char *address, const uint8_t key[DTR_KEY_BYTES],
+                 struct dtr_worker_process *worker, struct dtr_error *error) {
+    const uint64_t deadline_ns = dtr_now_ns() + REACH_S * DTR_SECOND_NS;
+    int status = dtr_stream_connect(address, deadline_ns, &worker->fd, error);
+    if (status)
+        return status;
+    dtr_stream_tune(worker->fd);
+    status = shake_hands(key, worker, deadline_ns, error);
+    /* Nobody waits on it but the channel, whose sending blocks. */
+    if (!status && fcntl(worker->fd, F_SETFL, 0) < 0)
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s", strerror(errno));
+    if (status)
+        close(worker->fd);
+    return status;
+}
+
+static int call_worker(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
+                       uint32_t device, struct dtr_worker_process *worker,
+                       struct dtr_error *error) {
+    const char *address = experiment->addresses.words[device - 1];
+    uint8_t key[DTR_KEY_BYTES];
+    struct dtr_error cause = {0};
+    /* It is read for every device, and warned of once. */
+    int status = dtr_key_read(experiment->key_file, device == 1 ? launch->log : NULL, key, &cause);
+    if (status)
+        return dtr_fail(error, status, "%s: [cluster] key_file: %s",
+                        dtr_experiment_origin(experiment, "cluster", "key_file"), cause.text);
+    status = reach(address, key, worker, &cause);
+    sodium_memzero(key, sizeof key);
+    if (!status)
+        return DTR_OK;
+    /* Nothing of it is another device's fault: not DTR_E_PEER. */
+    return dtr_fail(error, cause.status == DTR_E_CONFIG ? DTR_E_CONFIG : DTR_E_SYSTEM,
+                    "device %u: the worker at %s %s", device, address, cause.text);
 }
 
 /* --- which way -------------------------------------------------------------------------------- */
@@ -88,12 +208,7 @@ int dtr_launch_check(const struct dtr_launch *launch, const struct dtr_experimen
                      struct dtr_error *error) {
     if (launch->world)
         return check_world(launch->world, experiment, error);
-    if (experiment->devices < 2 || !is(experiment, "remote"))
-        return DTR_OK;
-    return dtr_fail(error, DTR_E_CONFIG,
-                    "%s: [cluster] launch: 'remote' is not known to `run`, which starts its "
-                    "workers on this machine (launch = local)",
-                    dtr_experiment_origin(experiment, "cluster", "launch"));
+    return DTR_OK;
 }
 
 static int call_rank(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
@@ -115,9 +230,18 @@ static int call_rank(const struct dtr_launch *launch, const struct dtr_experimen
 int dtr_launch_worker(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
                       uint32_t device, uint64_t deadline_ns, struct dtr_worker_process *process,
                       struct dtr_error *error) {
-    return is(experiment, "local")
-               ? start_process(launch->plugin_path, process, error)
-               : call_rank(launch, experiment, device, deadline_ns, process, error);
+    struct dtr_worker_process started = {.fd = -1};
+    int status;
+    if (is(experiment, "local"))
+        status = start_local(launch, &started, error);
+    else if (is(experiment, "remote"))
+        status = call_worker(launch, experiment, device, &started, error);
+    else
+        status = call_rank(launch, experiment, device, deadline_ns, &started, error);
+    if (!status)
+        *process = started;
+    sodium_memzero(&started, sizeof started);
+    return status;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

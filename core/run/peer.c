@@ -20,9 +20,12 @@ static void interrupted(void *arg, const struct dtr_frame *frame) {
         dtr_device_abort(device);
 }
 
-int dtr_peer_connect(struct dtr_peer *peer, int fd, struct dtr_error *error) {
+int dtr_peer_connect(struct dtr_peer *peer, const struct dtr_worker_process *worker,
+                     struct dtr_error *error) {
     const struct dtr_channel_events events = {.arg = peer, .interrupted = interrupted};
-    return dtr_channel_create(fd, &events, &peer->channel, error);
+    peer->pid = worker->pid;
+    return dtr_channel_create(worker->fd, worker->sealed ? &worker->keys : NULL, &events,
+                              &peer->channel, error);
 }
 
 int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_error *error) {

@@ -48,6 +48,7 @@ void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup) {
     dtr_write_u32(writer, setup->options.length_max);
     dtr_write_u32(writer, setup->log_level);
     dtr_write_text(writer, setup->experiment);
+    dtr_write_text(writer, setup->config);
 }
 
 int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error) {
@@ -59,6 +60,7 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
     setup->options.length_max = dtr_read_u32(reader);
     setup->log_level = dtr_read_u32(reader);
     setup->experiment = dtr_read_text(reader);
+    setup->config = dtr_read_text(reader);
     const uint64_t tokens = (uint64_t)setup->options.sequences_max * setup->options.length_max;
     return dtr_reader_done(reader) && tokens && tokens <= UINT32_MAX / 2
                ? DTR_OK

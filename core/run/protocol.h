@@ -10,7 +10,7 @@
 #include "run/message.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 1 };
+enum { DTR_PROTOCOL_VERSION = 2 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -22,6 +22,7 @@ struct dtr_setup {
     struct dtr_session_options options;
     uint32_t log_level;
     const char *experiment; /* the effective one, as text */
+    const char *config;     /* the model's config.json */
 };
 void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup);
 int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error);

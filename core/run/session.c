@@ -42,10 +42,11 @@ static int make_plan(struct dtr_session *session, struct dtr_error *error) {
 static int start(struct dtr_session *session, struct dtr_plugins *plugins,
                  const struct dtr_session_options *options, struct dtr_error *error) {
     const struct dtr_experiment *experiment = session->experiment;
+    const struct dtr_model_source source = dtr_experiment_model(experiment);
     int status = dtr_launch_check(session->launch, experiment, error);
     if (!status)
-        status =
-            dtr_device_open(experiment, plugins, 0, options, session->log, &session->device, error);
+        status = dtr_device_open(experiment, &source, plugins, 0, options, session->log,
+                                 &session->device, error);
     if (status)
         return status;
     atomic_store(&session->running, session->device);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "run/launch.h"
+#include "base/map.h"
 
 /* Time for a worker to start, to load its plugins and to join; weights may take longer. */
 enum { START_S = 60 };
@@ -21,19 +21,20 @@ void dtr_group_stage(const struct dtr_session *session, const char *what, uint32
 }
 
 static int launch_worker(struct dtr_peer *peer, struct dtr_error *error) {
+    struct dtr_session *session = peer->session;
     struct dtr_worker_process process;
-    const struct dtr_session *session = peer->session;
     const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
     const int status = dtr_launch_worker(session->launch, session->experiment, peer->device,
                                          deadline, &process, error);
     if (status)
         return status;
-    peer->pid = process.pid;
-    return dtr_peer_connect(peer, process.fd, error);
+    if (!session->here[0])
+        dtr_stream_here_host(process.fd, session->here);
+    return dtr_peer_connect(peer, &process, error);
 }
 
 static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
-                         struct dtr_error *error) {
+                         const char *config, struct dtr_error *error) {
     struct dtr_reader reader;
     int status = dtr_peer_expect(peer, DTR_FRAME_HELLO, dtr_now_ns() + START_S * DTR_SECOND_NS,
                                  &reader, error);
@@ -46,6 +47,7 @@ static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, con
         .options = session->device->options,
         .log_level = session->log ? session->log->level : DTR_LOG_ERROR,
         .experiment = experiment,
+        .config = config,
     };
     dtr_write_setup(&session->writer, &setup);
     return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
@@ -68,17 +70,19 @@ static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
 }
 
 static int start_workers(struct dtr_session *session, struct dtr_error *error) {
-    char *experiment = dtr_experiment_print(session->experiment);
-    int status = experiment ? DTR_OK : dtr_fail_memory(error);
+    char *experiment = dtr_experiment_print(session->experiment), *config = NULL;
+    int status = experiment ? dtr_map_text(session->experiment->model_config, &config, error)
+                            : dtr_fail_memory(error);
     for (uint32_t i = 1; i < session->devices && !status; i++)
         status = launch_worker(&session->peers[i], error);
     for (uint32_t i = 1; i < session->devices && !status; i++) {
         dtr_group_stage(session, "starting devices", i);
-        status = set_up_worker(session, &session->peers[i], experiment, error);
+        status = set_up_worker(session, &session->peers[i], experiment, config, error);
     }
     for (uint32_t i = 1; i < session->devices && !status; i++)
         status = hear_address(session, &session->peers[i], error);
     free(experiment);
+    free(config);
     return status;
 }
 
@@ -87,8 +91,9 @@ static int form_group(struct dtr_session *session, struct dtr_error *error) {
     const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
     const char **addresses = calloc(devices, sizeof *addresses);
     char own[DTR_ADDRESS_MAX];
+    const char *hint = session->here[0] ? session->here : NULL;
     int status =
-        addresses ? dtr_device_address(session->device, own, error) : dtr_fail_memory(error);
+        addresses ? dtr_device_address(session->device, hint, own, error) : dtr_fail_memory(error);
     randombytes_buf(session->key, sizeof session->key);
     const struct dtr_group group = {
         .size = sizeof group,

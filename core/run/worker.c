@@ -13,6 +13,7 @@
 #include "run/channel.h"
 #include "run/probe.h"
 #include "run/protocol.h"
+#include "run/stream.h"
 
 /* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
 enum { GRACE_S = 2 };
@@ -23,6 +24,8 @@ struct worker {
     char who[24];
     _Atomic(const struct dtr_log *) log; /* the one in use */
     struct dtr_channel *channel;
+    bool remote;                       /* the leader is on another machine */
+    char here[DTR_STREAM_ADDRESS_MAX]; /* by which it reaches this one; "" where it is the same */
     struct dtr_experiment *experiment;
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
     struct dtr_writer writer;
@@ -72,6 +75,20 @@ static int send_written(struct worker *worker, enum dtr_frame_type type, struct 
     return status ? dtr_fail(error, status, "the leader is gone") : DTR_OK;
 }
 
+/* Of the leader's files only what it sent of them can be used on another machine. */
+static int take_source(const struct worker *worker, const struct dtr_setup *setup,
+                       struct dtr_model_source *source, struct dtr_error *error) {
+    *source = dtr_experiment_model(worker->experiment);
+    if (!worker->remote)
+        return DTR_OK;
+    source->config = "the leader's config.json";
+    source->config_text = setup->config;
+    if (source->weights)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "weights other than random do not travel to other machines yet");
+    return dtr_experiment_refuse_paths(worker->experiment, setup->device, error);
+}
+
 /* What this process is to be, unless the leader ends the session, or all sessions, before. */
 static int await_setup(struct worker *worker, struct dtr_setup *setup, bool *ended_p,
                        struct dtr_error *error) {
@@ -112,8 +129,11 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
         return dtr_fail(error, DTR_E_CORRUPT, "this is to be device %u of %u", setup.device,
                         worker->experiment->devices);
     struct dtr_device *device;
-    status = dtr_device_open(worker->experiment, worker->plugins, setup.device, &setup.options,
-                             &worker->named, &device, error);
+    struct dtr_model_source source;
+    status = take_source(worker, &setup, &source, error);
+    if (!status)
+        status = dtr_device_open(worker->experiment, &source, worker->plugins, setup.device,
+                                 &setup.options, &worker->named, &device, error);
     if (!status)
         atomic_store(&worker->device, device);
     return status;
@@ -124,7 +144,7 @@ static int join(struct worker *worker, struct dtr_error *error) {
     const uint32_t devices = worker->experiment->devices;
     const uint64_t patience_ns = UINT64_C(60000000000);
     char text[DTR_ADDRESS_MAX];
-    int status = dtr_device_address(device, text, error);
+    int status = dtr_device_address(device, worker->here[0] ? worker->here : NULL, text, error);
     if (status)
         return status;
     dtr_write_address(&worker->writer,
@@ -279,14 +299,16 @@ static void hear_out(struct worker *worker) {
             return;
 }
 
-int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
-                     struct dtr_error *error) {
-    struct worker worker = {.plugins = plugins, .unnamed = *log, .named = *log};
+int dtr_worker_serve(int fd, const struct dtr_channel_keys *keys, struct dtr_plugins *plugins,
+                     const struct dtr_log *log, struct dtr_error *error) {
+    struct worker worker = {
+        .plugins = plugins, .unnamed = *log, .named = *log, .remote = keys != NULL};
+    dtr_stream_here_host(fd, worker.here);
     worker.unnamed.who = "worker";
     worker.named.who = worker.who;
     atomic_store(&worker.log, &worker.unnamed);
     const struct dtr_channel_events events = {.arg = &worker, .interrupted = interrupted};
-    int status = dtr_channel_create(fd, &events, &worker.channel, error);
+    int status = dtr_channel_create(fd, keys, &events, &worker.channel, error);
     if (status)
         return status;
     bool ended = false;

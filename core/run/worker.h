@@ -9,11 +9,13 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "plugin/registry.h"
+#include "run/channel.h"
 
 /* Serves the leader at the other end of the descriptor, which is taken over, until it sends the
- * end or is gone.  Blocks.  DTR_E_CANCELLED: it says, in place of an experiment, that this process
- * will not be needed again. */
-int dtr_worker_serve(int fd, struct dtr_plugins *plugins, const struct dtr_log *log,
-                     struct dtr_error *error);
+ * end or is gone.  With keys the stream is sealed and the leader on another machine: what it says
+ * of files does not hold here.  Blocks.  DTR_E_CANCELLED: it says, in place of an experiment, that
+ * this process will not be needed again. */
+int dtr_worker_serve(int fd, const struct dtr_channel_keys *keys, struct dtr_plugins *plugins,
+                     const struct dtr_log *log, struct dtr_error *error);
 
 #endif

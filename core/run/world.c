@@ -140,7 +140,7 @@ static int let_go(struct dtr_world *world, uint32_t rank, struct dtr_error *erro
     int fd;
     int status = dtr_world_call(world, rank, deadline, &fd, error);
     if (!status)
-        status = dtr_channel_create(fd, &events, &channel, error);
+        status = dtr_channel_create(fd, NULL, &events, &channel, error);
     if (status)
         return status;
     if (dtr_channel_receive(channel, deadline, &frame) ||
@@ -170,7 +170,7 @@ int dtr_world_serve(struct dtr_world *world, struct dtr_error *error) {
         if (status)
             return status;
         struct dtr_error failure = {.status = DTR_OK};
-        status = dtr_worker_serve(fd, world->plugins, world->log, &failure);
+        status = dtr_worker_serve(fd, NULL, world->plugins, world->log, &failure);
         if (status == DTR_E_CANCELLED)
             return DTR_OK;
     }

@@ -150,7 +150,8 @@ static int set_up(void **state) {
         fail_msg("%s", error.text);
     free(text);
     stage->options = (struct dtr_session_options){.sequences_max = 2, .length_max = 24};
-    assert_int_equal(dtr_device_open(stage->experiment, stage->plugins, 0, &stage->options,
+    const struct dtr_model_source source = dtr_experiment_model(stage->experiment);
+    assert_int_equal(dtr_device_open(stage->experiment, &source, stage->plugins, 0, &stage->options,
                                      &stage->log, &stage->device, &error),
                      DTR_OK);
     struct dtr_plan *plan = make_plan(&stage->device->model->shape, 1);
@@ -514,7 +515,7 @@ static void *serve(void *arg) {
     struct worker *worker = arg;
     struct dtr_error error = {0};
     const struct dtr_log quiet = {.level = DTR_LOG_ERROR, .fd = 2};
-    worker->status = dtr_worker_serve(worker->fd, worker->stage->plugins, &quiet, &error);
+    worker->status = dtr_worker_serve(worker->fd, NULL, worker->stage->plugins, &quiet, &error);
     return NULL;
 }
 
