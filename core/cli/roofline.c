@@ -23,31 +23,36 @@ struct loop {
 
 /* --- multiply-adds ---------------------------------------------------------------------------- */
 
-/* As many independent sums as hide the latency of an addition on every processor there is.  The
- * factors come from an argument, so that nothing is known before it runs. */
+/* As many independent sums as hide the latency of an addition on every processor there is; loops
+ * over them are unrolled, or they would lie in memory.  The factors come from an argument, so that
+ * nothing is known before it runs. */
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) static float f32_avx512(uint64_t turns, float x) {
     __m512 sum[SUMS], factor = _mm512_set1_ps(x);
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = _mm512_set1_ps((float)i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS; i++)
+    for (uint32_t i = 0; i < SUMS; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS; i++)
             sum[i] = _mm512_fmadd_ps(sum[i], factor, factor);
-    for (int i = 1; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS; i++)
         sum[0] = _mm512_add_ps(sum[0], sum[i]);
     return _mm512_cvtss_f32(sum[0]);
 }
 
 __attribute__((target("avx2,fma"))) static float f32_avx2(uint64_t turns, float x) {
     __m256 sum[SUMS - 1], factor = _mm256_set1_ps(x);
-    for (int i = 0; i < SUMS - 1; i++)
-        sum[i] = _mm256_set1_ps((float)i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS - 1; i++)
+    for (uint32_t i = 0; i < SUMS - 1; i++)
+        sum[i] = _mm256_set1_ps((float)i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS - 1; i++)
             sum[i] = _mm256_fmadd_ps(sum[i], factor, factor);
-    for (int i = 1; i < SUMS - 1; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS - 1; i++)
         sum[0] = _mm256_add_ps(sum[0], sum[i]);
     return _mm256_cvtss_f32(sum[0]);
 }
@@ -57,13 +62,15 @@ bf16_avx512(uint64_t turns, float x) {
     const __m512 wide = _mm512_set1_ps(x);
     const __m512bh factor = _mm512_cvtne2ps_pbh(wide, wide);
     __m512 sum[SUMS];
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = _mm512_set1_ps((float)i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS; i++)
+    for (uint32_t i = 0; i < SUMS; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS; i++)
             sum[i] = _mm512_dpbf16_ps(sum[i], factor, factor);
-    for (int i = 1; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS; i++)
         sum[0] = _mm512_add_ps(sum[0], sum[i]);
     return _mm512_cvtss_f32(sum[0]);
 }
@@ -71,26 +78,30 @@ bf16_avx512(uint64_t turns, float x) {
 __attribute__((target("avx512f,avx512vnni"))) static float int8_avx512(uint64_t turns, float x) {
     const __m512i factor = _mm512_set1_epi32((int)x);
     __m512i sum[SUMS];
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = _mm512_set1_epi32(i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS; i++)
+    for (uint32_t i = 0; i < SUMS; i++)
+        sum[i] = _mm512_set1_epi32(i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS; i++)
             sum[i] = _mm512_dpbusd_epi32(sum[i], factor, factor);
-    for (int i = 1; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS; i++)
         sum[0] = _mm512_add_epi32(sum[0], sum[i]);
     return (float)_mm512_cvtsi512_si32(sum[0]);
 }
 
 static float f32_base(uint64_t turns, float x) {
     __m128 sum[SUMS - 1], factor = _mm_set1_ps(x);
-    for (int i = 0; i < SUMS - 1; i++)
-        sum[i] = _mm_set1_ps((float)i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS - 1; i++)
+    for (uint32_t i = 0; i < SUMS - 1; i++)
+        sum[i] = _mm_set1_ps((float)i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS - 1; i++)
             sum[i] = _mm_add_ps(_mm_mul_ps(sum[i], factor), factor);
-    for (int i = 1; i < SUMS - 1; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS - 1; i++)
         sum[0] = _mm_add_ps(sum[0], sum[i]);
     return _mm_cvtss_f32(sum[0]);
 }
@@ -114,13 +125,15 @@ static struct loop loop_of(uint32_t dtype) {
 #elif defined(__aarch64__)
 static float f32_base(uint64_t turns, float x) {
     float32x4_t sum[SUMS], factor = vdupq_n_f32(x);
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = vdupq_n_f32((float)i);
-    while (turns--)
 #pragma GCC unroll 16
-        for (int i = 0; i < SUMS; i++)
+    for (uint32_t i = 0; i < SUMS; i++)
+        sum[i] = vdupq_n_f32((float)i);
+    for (uint64_t t = 0; t < turns; t++)
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < SUMS; i++)
             sum[i] = vfmaq_f32(factor, sum[i], factor);
-    for (int i = 1; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS; i++)
         sum[0] = vaddq_f32(sum[0], sum[i]);
     return vaddvq_f32(sum[0]);
 }
@@ -131,12 +144,14 @@ static struct loop loop_of(uint32_t dtype) {
 #else
 static float f32_base(uint64_t turns, float x) {
     float sum[SUMS];
-    for (int i = 0; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < SUMS; i++)
         sum[i] = (float)i;
-    while (turns--)
-        for (int i = 0; i < SUMS; i++)
+    for (uint64_t t = 0; t < turns; t++)
+        for (uint32_t i = 0; i < SUMS; i++)
             sum[i] = sum[i] * x + x;
-    for (int i = 1; i < SUMS; i++)
+#pragma GCC unroll 16
+    for (uint32_t i = 1; i < SUMS; i++)
         sum[0] += sum[i];
     return sum[0];
 }
@@ -176,7 +191,7 @@ static double measure_gflops(struct dtr_pool *pool, uint32_t threads, double sec
     double took_s = timed_s(pool, threads, multiply, &job);
     const double wanted = (double)job.turns * seconds / ROUNDS / (took_s > 1e-7 ? took_s : 1e-7);
     job.turns = wanted > 1 ? (uint64_t)wanted : 1;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (uint32_t i = 0; i < ROUNDS; i++) {
         took_s = timed_s(pool, threads, multiply, &job);
         const double gflops = (double)job.turns * job.loop.flops * threads / took_s * 1e-9;
         best = gflops > best ? gflops : best;
@@ -219,7 +234,7 @@ static int measure_memory(struct dtr_pool *pool, uint32_t threads, double second
         return dtr_fail_memory(error);
     timed_s(pool, threads, touch_words, &job);
     double best = 0, all = 0;
-    for (int i = 0; i < ROUNDS && (!i || all < seconds); i++) {
+    for (uint32_t i = 0; i < ROUNDS && (!i || all < seconds); i++) {
         const double took_s = timed_s(pool, threads, read_words, &job);
         const double gbyte_s = (double)(share * threads) / took_s * 1e-9;
         best = gbyte_s > best ? gbyte_s : best;
