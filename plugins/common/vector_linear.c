@@ -16,7 +16,11 @@
 #endif
 #define WIDTH DTR_PANEL_WIDTH
 #define PANEL DTR_PANEL
-#define BLOCK 384u /* terms of a sum that are done at once */
+/* Terms of a sum that are done at once.  Where many rows use a block of weights, one that stays in
+ * the first cache; where few do, a longer one, whose successor has time to arrive from memory. */
+#define BLOCK_MANY 128u
+#define BLOCK_FEW 384u
+#define ROWS_MANY (4 * TILE)
 
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in) {
     return ((size_t)out / PANEL + (out % PANEL != 0)) * PANEL * in;
@@ -124,9 +128,10 @@ static struct ahead ahead_of(const struct dtr_vector_linear *l, const float *w, 
 /* One panel that is whole: partial sums wait in y while the other rows use the block of weights. */
 static void whole_panel(const struct dtr_vector_linear *l, const float *w, const float *bias,
                         float *y) {
+    const uint32_t block = l->rows > ROWS_MANY ? BLOCK_MANY : BLOCK_FEW;
     uint32_t k = 0;
     do {
-        const uint32_t depth = smaller(l->in - k, BLOCK), last = k + depth == l->in;
+        const uint32_t depth = smaller(l->in - k, block), last = k + depth == l->in;
         for (uint32_t i = 0; i < l->rows; i += TILE) {
             const uint32_t rows = smaller(l->rows - i, TILE);
             multiply_rows(rows, l->x + i * l->x_stride + k, l->x_stride, w, depth,
