@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "common/spin.h"
 #include "tcp/tcp.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ static bool again(int cause) {
 }
 
 static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
-    const struct tcp_peer *lost = &tcp->peer[peer];
+    const struct meet_peer *lost = &tcp->peer[peer];
     if (cause)
         tcp->host->log(tcp->host, DTR_LOG_WARN, "device %u at %s: %s", peer, lost->text,
                        strerror(cause));
@@ -104,30 +105,54 @@ static const struct exchange_streams streams = {
 
 /* --- operations --- */
 
+static void tcp_leave(void *self) {
+    struct tcp *tcp = self;
+    meet_part(tcp->peer, tcp->exchange.devices);
+    tcp->host->release(tcp->host, tcp->peer);
+    tcp->host->release(tcp->host, tcp->poll);
+    tcp->peer = NULL;
+    tcp->poll = NULL;
+    exchange_end(&tcp->exchange);
+}
+
 static int tcp_address(void *self, const char *hint, char *text, size_t bytes,
                        struct dtr_error *error) {
     struct tcp *tcp = self;
+    const struct endpoint_choice choice = {.interface = tcp->params->interface,
+                                           .address = tcp->params->address,
+                                           .hint = hint,
+                                           .port = (uint16_t)tcp->params->port};
+    return meet_listen(tcp->host, &choice, &tcp->place, text, bytes, error);
+}
+
+static int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
+                    struct dtr_error *error) {
+    struct tcp *tcp = self;
     const struct dtr_host *host = tcp->host;
-    if (tcp->listener < 0) {
-        const struct endpoint_choice choice = {.interface = tcp->params->interface,
-                                               .address = tcp->params->address,
-                                               .hint = hint,
-                                               .port = (uint16_t)tcp->params->port};
-        struct endpoint here;
-        const int status = endpoint_choose(host, &choice, &here, error);
-        if (status)
-            return status;
-        const int cause = socket_listen(&here, &tcp->listener);
-        if (cause) {
-            char name[64];
-            endpoint_print(&here, name, sizeof name);
-            return host->fail(error, DTR_E_SYSTEM, "cannot listen at %s: %s", name,
-                              strerror(cause));
-        }
-        tcp->here = here;
+    const uint32_t devices = group->devices;
+    if (tcp->peer || tcp->place.listener < 0)
+        return host->fail(error, DTR_E_CONFIG, "join() without address(), or without leave()");
+    int status = exchange_begin(&tcp->exchange, devices, group->device);
+    if (status)
+        return host->fail(error, status, "out of memory");
+    tcp->peer = host->allocate(host, 64, devices * sizeof *tcp->peer);
+    tcp->poll = host->allocate(host, 64, (devices + 1) * sizeof *tcp->poll);
+    const struct meeting meeting = {.host = host,
+                                    .transport = "tcp",
+                                    .place = &tcp->place,
+                                    .group = group,
+                                    .bell = tcp->bell,
+                                    .aborted = &tcp->exchange.aborted,
+                                    .peer_timeout_ms = (uint32_t)tcp->params->peer_timeout_ms,
+                                    .deadline_ns = deadline_ns};
+    status = tcp->peer && tcp->poll ? meet(&meeting, tcp->peer, error)
+                                    : host->fail(error, DTR_E_MEMORY, "out of memory");
+    if (status) {
+        tcp_leave(tcp);
+        return status;
     }
-    if (endpoint_print(&tcp->here, text, bytes))
-        return host->fail(error, DTR_E_CONFIG, "no room for an address in %zu bytes", bytes);
+    tcp->spin_ns =
+        spin_ns(tcp->params->spin_us, tcp->threads, meet_neighbours(&meeting, tcp->peer));
     return DTR_OK;
 }
 
@@ -138,22 +163,6 @@ static int tcp_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
         exchange_read(&tcp->exchange, request->peer);
     }
     return exchange_test(&tcp->exchange, request, bytes_p);
-}
-
-int tcp_poll(const struct tcp *tcp, struct pollfd *set, nfds_t count, uint64_t deadline_ns) {
-    const uint64_t now = tcp->host->now_ns(tcp->host), most = 1000000000;
-    uint64_t left = now < deadline_ns ? deadline_ns - now : 0;
-    if (left > most)
-        left = most;
-    const struct timespec time = {.tv_sec = (time_t)(left / 1000000000),
-                                  .tv_nsec = (long)(left % 1000000000)};
-    return ppoll(set, count, &time, NULL);
-}
-
-void tcp_bell_clear(const struct tcp *tcp) {
-    uint64_t rung;
-    const ssize_t got = read(tcp->bell, &rung, sizeof rung);
-    (void)got;
 }
 
 /* A peer that is not read from, since its messages find no room, can still be found lost. */
@@ -176,7 +185,7 @@ static nfds_t watch(const struct tcp *tcp) {
 static void serve(struct tcp *tcp) {
     const uint32_t devices = tcp->exchange.devices;
     if (tcp->poll[devices].revents)
-        tcp_bell_clear(tcp);
+        meet_bell_clear(tcp->bell);
     for (uint32_t i = 0; i < devices; i++) {
         const short events = tcp->poll[i].revents;
         if (events & POLLOUT)
@@ -198,7 +207,7 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
         const bool spin = now - started < tcp->spin_ns;
         const nfds_t count = watch(tcp);
-        if (tcp_poll(tcp, tcp->poll, count, spin ? 0 : deadline_ns) > 0)
+        if (meet_poll(host, tcp->poll, count, spin ? 0 : deadline_ns) > 0)
             serve(tcp);
         verdict = exchange_verdict(&tcp->exchange);
         if (!verdict && now >= deadline_ns)
@@ -207,22 +216,16 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     return verdict < 0 ? verdict : DTR_OK;
 }
 
-static void ring(const struct tcp *tcp) {
-    const uint64_t one = 1;
-    const ssize_t sent = write(tcp->bell, &one, sizeof one);
-    (void)sent;
-}
-
 static void tcp_wake(void *self) {
     struct tcp *tcp = self;
     exchange_wake(&tcp->exchange);
-    ring(tcp);
+    meet_ring(tcp->bell);
 }
 
 static void tcp_abort(void *self) {
     struct tcp *tcp = self;
     exchange_abort(&tcp->exchange);
-    ring(tcp);
+    meet_ring(tcp->bell);
 }
 
 static const struct dtr_transport_ops ops = {
@@ -262,7 +265,8 @@ static int tcp_open(const struct dtr_host *host, const struct dtr_open *how, voi
     struct tcp *tcp = host->allocate(host, _Alignof(struct tcp), sizeof *tcp);
     if (!tcp)
         return host->fail(error, DTR_E_MEMORY, "out of memory");
-    *tcp = (struct tcp){.host = host, .params = given, .threads = how->threads, .listener = -1};
+    *tcp = (struct tcp){
+        .host = host, .params = given, .threads = how->threads, .place = {.listener = -1}};
     tcp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (tcp->bell < 0) {
         const int status = host->fail(error, DTR_E_SYSTEM, "an event: %s", strerror(errno));
@@ -278,8 +282,7 @@ static void tcp_close(void *self) {
     struct tcp *tcp = self;
     tcp_leave(tcp);
     exchange_free(&tcp->exchange);
-    if (tcp->listener >= 0)
-        close(tcp->listener);
+    meet_close(&tcp->place);
     close(tcp->bell);
     tcp->host->release(tcp->host, tcp);
 }

@@ -1,29 +1,25 @@
-/* SPDX-License-Identifier: MIT
- *
- * join.c -- connects the group: each device calls those below it and answers those above it.  Who
- * calls without being of the group is dropped and nobody else is the worse for it.
- */
+/* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "common/handshake.h"
-#include "common/spin.h"
-#include "tcp/tcp.h"
+#include "common/meet.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/handshake.h"
 
 #define STRANGERS 16u                    /* handshakes beyond those that are due        */
 #define PATIENCE_NS UINT64_C(3000000000) /* for one handshake                           */
 #define RETRY_NS UINT64_C(20000000)      /* before a call is tried again                */
 
-/* What a join needs besides the endpoint. */
+/* What a meeting needs besides. */
 struct joining {
-    struct tcp *tcp;
+    const struct meeting *meeting;
+    const struct dtr_host *host;
     const struct dtr_group *group;
+    struct meet_peer *peer; /* [devices] */
     struct handshake_group common;
-    uint64_t deadline_ns;
     struct handshake *call;   /* [devices], those below this device */
     struct handshake *answer; /* [answers] */
     uint32_t answers;
@@ -34,7 +30,7 @@ struct joining {
 };
 
 static uint64_t now_of(const struct joining *joining) {
-    return joining->tcp->host->now_ns(joining->tcp->host);
+    return joining->host->now_ns(joining->host);
 }
 
 /* --- connections that come to an end, good or bad --- */
@@ -47,13 +43,13 @@ static void hang_up(struct handshake *shake) {
 
 /* A device that calls again has given up its earlier connection. */
 static void connected(struct joining *joining, struct handshake *shake) {
-    struct tcp_peer *peer = &joining->tcp->peer[shake->peer];
+    struct meet_peer *peer = &joining->peer[shake->peer];
     if (peer->fd >= 0)
         close(peer->fd);
     else
         joining->connected++;
     peer->fd = shake->fd;
-    socket_tune(shake->fd, (uint32_t)joining->tcp->params->peer_timeout_ms);
+    socket_tune(shake->fd, joining->meeting->peer_timeout_ms);
     shake->phase = HANDSHAKE_UNUSED;
 }
 
@@ -67,9 +63,9 @@ static int step_call(struct joining *joining, uint32_t index, struct dtr_error *
         return DTR_OK;
     case HANDSHAKE_STRANGER:
         hang_up(shake);
-        return joining->tcp->host->fail(error, DTR_E_PEER,
-                                        "device %u at %s does not hold the group's key", index,
-                                        joining->tcp->peer[index].text);
+        return joining->host->fail(error, DTR_E_PEER,
+                                   "device %u at %s does not hold the group's key", index,
+                                   joining->peer[index].text);
     default:
         joining->why[index] = errno ? errno : ECONNRESET;
         joining->retry_ns[index] = now_of(joining) + RETRY_NS;
@@ -79,7 +75,7 @@ static int step_call(struct joining *joining, uint32_t index, struct dtr_error *
 }
 
 static void step_answer(struct joining *joining, struct handshake *shake) {
-    const struct dtr_host *host = joining->tcp->host;
+    const struct dtr_host *host = joining->host;
     switch (handshake_step(shake, &joining->common)) {
     case HANDSHAKE_GOES_ON:
         break;
@@ -100,10 +96,10 @@ static void step_answer(struct joining *joining, struct handshake *shake) {
 /* --- new connections --- */
 
 static void call(struct joining *joining, uint32_t index) {
-    const struct tcp *tcp = joining->tcp;
     const uint64_t now = now_of(joining);
     int fd;
-    joining->why[index] = socket_connect(&tcp->here, &tcp->peer[index].endpoint, &fd);
+    joining->why[index] =
+        socket_connect(&joining->meeting->place->here, &joining->peer[index].endpoint, &fd);
     if (joining->why[index]) {
         joining->retry_ns[index] = now + RETRY_NS;
         return;
@@ -128,7 +124,8 @@ static struct handshake *answer_slot(struct joining *joining) {
 
 static void accept_some(struct joining *joining) {
     for (uint32_t i = 0; i < joining->answers; i++) {
-        const int fd = accept4(joining->tcp->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd =
+            accept4(joining->meeting->place->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
         struct handshake *shake = answer_slot(joining);
@@ -150,7 +147,7 @@ static void renew(struct joining *joining) {
         drop_silent(&joining->answer[i], now);
     for (uint32_t i = 0; i < joining->group->device; i++) {
         drop_silent(&joining->call[i], now);
-        if (joining->tcp->peer[i].fd < 0 && joining->call[i].phase == HANDSHAKE_UNUSED &&
+        if (joining->peer[i].fd < 0 && joining->call[i].phase == HANDSHAKE_UNUSED &&
             now >= joining->retry_ns[i])
             call(joining, i);
     }
@@ -161,8 +158,8 @@ static void renew(struct joining *joining) {
 static nfds_t watch(const struct joining *joining) {
     struct pollfd *set = joining->set;
     nfds_t count = 0;
-    set[count++] = (struct pollfd){.fd = joining->tcp->bell, .events = POLLIN};
-    set[count++] = (struct pollfd){.fd = joining->tcp->listener, .events = POLLIN};
+    set[count++] = (struct pollfd){.fd = joining->meeting->bell, .events = POLLIN};
+    set[count++] = (struct pollfd){.fd = joining->meeting->place->listener, .events = POLLIN};
     for (uint32_t i = 0; i < joining->group->devices + joining->answers; i++) {
         const struct handshake *shake = i < joining->group->devices
                                             ? &joining->call[i]
@@ -178,7 +175,7 @@ static int serve(struct joining *joining, struct dtr_error *error) {
     const struct pollfd *set = joining->set;
     const uint32_t devices = joining->group->devices;
     if (set[0].revents)
-        tcp_bell_clear(joining->tcp);
+        meet_bell_clear(joining->meeting->bell);
     for (uint32_t i = 0; i < devices; i++) {
         const int status = set[2 + i].revents ? step_call(joining, i, error) : DTR_OK;
         if (status)
@@ -193,29 +190,28 @@ static int serve(struct joining *joining, struct dtr_error *error) {
 }
 
 static int late(const struct joining *joining, struct dtr_error *error) {
-    const struct tcp *tcp = joining->tcp;
     for (uint32_t i = 0; i < joining->group->devices; i++)
-        if (i != joining->group->device && tcp->peer[i].fd < 0)
-            return tcp->host->fail(
-                error, DTR_E_TIMEOUT, "device %u at %s %s%s%s", i, tcp->peer[i].text,
+        if (i != joining->group->device && joining->peer[i].fd < 0)
+            return joining->host->fail(
+                error, DTR_E_TIMEOUT, "device %u at %s %s%s%s", i, joining->peer[i].text,
                 i < joining->group->device ? "was not reached in time" : "did not connect in time",
                 joining->why[i] ? ": " : "", joining->why[i] ? strerror(joining->why[i]) : "");
     return DTR_E_TIMEOUT;
 }
 
 static int connect_all(struct joining *joining, struct dtr_error *error) {
-    const struct tcp *tcp = joining->tcp;
+    const struct meeting *meeting = joining->meeting;
     while (joining->connected + 1 < joining->group->devices) {
-        if (exchange_verdict(&joining->tcp->exchange) < 0)
-            return tcp->host->fail(error, DTR_E_ABORTED, "joining the group was aborted");
+        if (atomic_load(meeting->aborted))
+            return joining->host->fail(error, DTR_E_ABORTED, "joining the group was aborted");
         const uint64_t now = now_of(joining);
-        if (now >= joining->deadline_ns)
+        if (now >= meeting->deadline_ns)
             return late(joining, error);
         renew(joining);
         const uint64_t soon = now + RETRY_NS;
         const nfds_t count = watch(joining);
-        tcp_poll(tcp, joining->set, count,
-                 soon < joining->deadline_ns ? soon : joining->deadline_ns);
+        meet_poll(joining->host, joining->set, count,
+                  soon < meeting->deadline_ns ? soon : meeting->deadline_ns);
         const int status = serve(joining, error);
         if (status)
             return status;
@@ -223,61 +219,18 @@ static int connect_all(struct joining *joining, struct dtr_error *error) {
     return DTR_OK;
 }
 
-/* --- before and after --- */
-
-/* A group is wholly on this machine's loopback or not at all; without a key it must be. */
-static int check_reach(const struct tcp *tcp, const struct dtr_group *group, uint32_t index,
-                       struct dtr_error *error) {
-    const struct tcp_peer *peer = &tcp->peer[index];
-    const bool near = endpoint_is_loopback(&tcp->here);
-    if (endpoint_is_loopback(&peer->endpoint) != near)
-        return tcp->host->fail(
-            error, DTR_E_CONFIG,
-            "device %u listens at %s, but this device %s the loopback interface; name the "
-            "interface or address to use in [transport.tcp]",
-            index, peer->text, near ? "is on" : "is not on");
-    if (!near && !group->key)
-        return tcp->host->fail(error, DTR_E_CONFIG,
-                               "device %u at %s is on another machine; that needs a key ([cluster] "
-                               "key_file)",
-                               index, peer->text);
-    return DTR_OK;
-}
-
-static int read_addresses(struct tcp *tcp, const struct dtr_group *group, struct dtr_error *error) {
-    uint32_t here = 0;
-    for (uint32_t i = 0; i < group->devices; i++) {
-        struct tcp_peer *peer = &tcp->peer[i];
-        peer->fd = -1;
-        if (i == group->device) {
-            here++;
-            continue;
-        }
-        if (!endpoint_parse(group->addresses[i], &peer->endpoint))
-            return tcp->host->fail(error, DTR_E_CONFIG,
-                                   "'%.80s' is no address of the transport 'tcp'",
-                                   group->addresses[i]);
-        endpoint_print(&peer->endpoint, peer->text, sizeof peer->text);
-        here += endpoint_same_host(&peer->endpoint, &tcp->here);
-        const int status = check_reach(tcp, group, i, error);
-        if (status)
-            return status;
-    }
-    tcp->spin_ns = spin_ns(tcp->params->spin_us, tcp->threads, here);
-    return DTR_OK;
-}
-
-static int joining_run(struct tcp *tcp, const struct dtr_group *group, uint64_t deadline_ns,
-                       struct dtr_error *error) {
-    const struct dtr_host *host = tcp->host;
+static int run(const struct meeting *meeting, struct meet_peer *peer, struct dtr_error *error) {
+    const struct dtr_host *host = meeting->host;
+    const struct dtr_group *group = meeting->group;
     const uint32_t devices = group->devices, answers = devices + STRANGERS;
-    struct joining joining = {.tcp = tcp,
+    struct joining joining = {.meeting = meeting,
+                              .host = host,
                               .group = group,
+                              .peer = peer,
                               .common = {.epoch = group->epoch,
                                          .devices = devices,
                                          .device = group->device,
                                          .key = group->key},
-                              .deadline_ns = deadline_ns,
                               .answers = answers};
     const size_t shakes = (devices + answers) * sizeof(struct handshake);
     const size_t times = devices * sizeof(uint64_t), whys = devices * sizeof(int);
@@ -298,43 +251,115 @@ static int joining_run(struct tcp *tcp, const struct dtr_group *group, uint64_t 
     return status;
 }
 
-int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
-             struct dtr_error *error) {
-    struct tcp *tcp = self;
-    const struct dtr_host *host = tcp->host;
-    const uint32_t devices = group->devices;
-    if (tcp->peer || tcp->listener < 0)
-        return host->fail(error, DTR_E_CONFIG, "join() without address(), or without leave()");
-    int status = exchange_begin(&tcp->exchange, devices, group->device);
-    if (status)
-        return host->fail(error, status, "out of memory");
-    tcp->peer = host->allocate(host, 64, devices * sizeof *tcp->peer);
-    tcp->poll = host->allocate(host, 64, (devices + 1) * sizeof *tcp->poll);
-    if (!tcp->peer || !tcp->poll) {
-        status = host->fail(error, DTR_E_MEMORY, "out of memory");
-        goto fail;
-    }
-    memset(tcp->peer, 0, devices * sizeof *tcp->peer);
-    for (uint32_t i = 0; i < devices; i++)
-        tcp->peer[i].fd = -1;
-    status = read_addresses(tcp, group, error);
-    if (!status)
-        status = joining_run(tcp, group, deadline_ns, error);
-    if (!status)
-        return DTR_OK;
-fail:
-    tcp_leave(tcp);
-    return status;
+/* --- before and after --- */
+
+/* A group is wholly on this machine's loopback or not at all; without a key it must be. */
+static int check_reach(const struct meeting *meeting, const struct meet_peer *peer, uint32_t index,
+                       struct dtr_error *error) {
+    const struct dtr_host *host = meeting->host;
+    const bool near = endpoint_is_loopback(&meeting->place->here);
+    if (endpoint_is_loopback(&peer->endpoint) != near)
+        return host->fail(
+            error, DTR_E_CONFIG,
+            "device %u listens at %s, but this device %s the loopback interface; name the "
+            "interface or address to use in [transport.%s]",
+            index, peer->text, near ? "is on" : "is not on", meeting->transport);
+    if (!near && !meeting->group->key)
+        return host->fail(error, DTR_E_CONFIG,
+                          "device %u at %s is on another machine; that needs a key ([cluster] "
+                          "key_file)",
+                          index, peer->text);
+    return DTR_OK;
 }
 
-void tcp_leave(void *self) {
-    struct tcp *tcp = self;
-    for (uint32_t i = 0; tcp->peer && i < tcp->exchange.devices; i++)
-        if (tcp->peer[i].fd >= 0)
-            socket_close(tcp->peer[i].fd);
-    tcp->host->release(tcp->host, tcp->peer);
-    tcp->host->release(tcp->host, tcp->poll);
-    tcp->peer = NULL;
-    tcp->poll = NULL;
-    exchange_end(&tcp->exchange);
+static int read_addresses(const struct meeting *meeting, struct meet_peer *peer,
+                          struct dtr_error *error) {
+    const struct dtr_group *group = meeting->group;
+    for (uint32_t i = 0; i < group->devices; i++) {
+        if (i == group->device)
+            continue;
+        if (!endpoint_parse(group->addresses[i], &peer[i].endpoint))
+            return meeting->host->fail(error, DTR_E_CONFIG,
+                                       "'%.80s' is no address of the transport '%s'",
+                                       group->addresses[i], meeting->transport);
+        endpoint_print(&peer[i].endpoint, peer[i].text, sizeof peer[i].text);
+        const int status = check_reach(meeting, &peer[i], i, error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
+int meet(const struct meeting *meeting, struct meet_peer *peer, struct dtr_error *error) {
+    for (uint32_t i = 0; i < meeting->group->devices; i++)
+        peer[i] = (struct meet_peer){.fd = -1};
+    const int status = read_addresses(meeting, peer, error);
+    return status ? status : run(meeting, peer, error);
+}
+
+void meet_part(struct meet_peer *peer, uint32_t devices) {
+    for (uint32_t i = 0; peer && i < devices; i++) {
+        if (peer[i].fd >= 0)
+            socket_close(peer[i].fd);
+        peer[i].fd = -1;
+    }
+}
+
+uint32_t meet_neighbours(const struct meeting *meeting, const struct meet_peer *peer) {
+    uint32_t here = 1;
+    for (uint32_t i = 0; i < meeting->group->devices; i++)
+        here += i != meeting->group->device &&
+                endpoint_same_host(&peer[i].endpoint, &meeting->place->here);
+    return here;
+}
+
+int meet_listen(const struct dtr_host *host, const struct endpoint_choice *choice,
+                struct meet_place *place, char *text, size_t bytes, struct dtr_error *error) {
+    if (place->listener < 0) {
+        struct endpoint here;
+        const int status = endpoint_choose(host, choice, &here, error);
+        if (status)
+            return status;
+        const int cause = socket_listen(&here, &place->listener);
+        if (cause) {
+            char name[64];
+            endpoint_print(&here, name, sizeof name);
+            return host->fail(error, DTR_E_SYSTEM, "cannot listen at %s: %s", name,
+                              strerror(cause));
+        }
+        place->here = here;
+    }
+    if (endpoint_print(&place->here, text, bytes))
+        return host->fail(error, DTR_E_CONFIG, "no room for an address in %zu bytes", bytes);
+    return DTR_OK;
+}
+
+void meet_close(struct meet_place *place) {
+    if (place->listener >= 0)
+        close(place->listener);
+    place->listener = -1;
+}
+
+/* --- sleeping --- */
+
+int meet_poll(const struct dtr_host *host, struct pollfd *set, nfds_t count, uint64_t deadline_ns) {
+    const uint64_t now = host->now_ns(host), most = 1000000000;
+    uint64_t left = now < deadline_ns ? deadline_ns - now : 0;
+    if (left > most)
+        left = most;
+    const struct timespec time = {.tv_sec = (time_t)(left / 1000000000),
+                                  .tv_nsec = (long)(left % 1000000000)};
+    return ppoll(set, count, &time, NULL);
+}
+
+void meet_ring(int bell) {
+    const uint64_t one = 1;
+    const ssize_t sent = write(bell, &one, sizeof one);
+    (void)sent;
+}
+
+void meet_bell_clear(int bell) {
+    uint64_t rung;
+    const ssize_t got = read(bell, &rung, sizeof rung);
+    (void)got;
 }
