@@ -312,5 +312,5 @@ void dtr_member_fill(void *buffer, size_t bytes, uint64_t seed) {
 void dtr_member_verify(struct member *member, const void *buffer, size_t bytes, uint64_t seed) {
     for (size_t i = 0; i < bytes; i++)
         if (((const uint8_t *)buffer)[i] != content(seed, i))
-            dtr_member_expect(member, false, "byte %zu of %zu is wrong", i, bytes);
+            dtr_member_must(member, false, "byte %zu of %zu is wrong", i, bytes);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include "common/crc.h"
 #include "common/exchange.h"
 #include "common/link.h"
 #include "common/pool.h"
@@ -83,6 +84,7 @@ int exchange_isend(void *self, uint32_t peer, uint32_t tag, const void *buffer, 
     request->tag = tag;
     request->buffer = (unsigned char *)(uintptr_t)buffer;
     request->bytes = request->length = bytes;
+    request->check = exchange->checked ? crc32c(0, buffer, bytes) : 0;
     const bool idle = !link->sends.first;
     request_queue_append(&link->sends, request);
     if (idle)

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define EXCHANGE_HEADER 16u /* bytes: magic, tag, length (little endian) */
+#define EXCHANGE_HEADER 24u /* bytes: magic, tag, length, two checksums (little endian) */
 
 /* Both return the bytes moved, fewer than asked when the stream is full or empty, zero included;
  * negative when the stream is broken, which loses the peer. */
@@ -40,9 +40,10 @@ struct dtr_transfer {
     int status;
     uint32_t peer, tag;
     unsigned char *buffer;
-    size_t bytes;  /* of the buffer */
-    size_t length; /* of the message */
-    size_t moved;  /* of header and payload when sending, of the payload when receiving */
+    size_t bytes;   /* of the buffer */
+    size_t length;  /* of the message */
+    size_t moved;   /* of header and payload when sending, of the payload when receiving */
+    uint32_t check; /* of the payload, when sending */
 };
 
 struct request_queue {
@@ -68,7 +69,8 @@ struct exchange_link {
     bool in_message; /* a header was read                            */
     bool stalled;    /* and there is no room for its payload         */
     uint32_t in_tag;
-    size_t in_left;             /* of the payload                               */
+    size_t in_left;              /* of the payload                               */
+    uint32_t in_check, in_claim; /* its checksum so far, and what it is to be   */
     struct dtr_transfer *target; /* where the payload goes; neither: it is dropped */
     struct kept_message *keeping;
 
@@ -85,6 +87,7 @@ struct exchange {
     const struct exchange_streams *streams;
     void *owner;
     size_t limit; /* bytes kept for each peer */
+    bool checked; /* messages carry checksums: all of the group agree on it before the first */
     uint32_t devices, device;
     struct exchange_link *link;
     unsigned char *stages;

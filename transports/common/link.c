@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include "common/crc.h"
 #include "common/link.h"
 #include "common/pool.h"
 
@@ -13,8 +14,14 @@
 struct header {
     uint32_t magic, tag;
     uint64_t length;
+    uint32_t payload_check; /* this and the next are 0 where the exchange checks nothing */
+    uint32_t check;         /* of what comes before it */
 };
 _Static_assert(sizeof(struct header) == EXCHANGE_HEADER, "the header has no holes");
+
+static uint32_t check_of(const struct header *header) {
+    return crc32c(0, header, offsetof(struct header, check));
+}
 
 void request_queue_append(struct request_queue *queue, struct dtr_transfer *request) {
     request->previous = queue->last;
@@ -53,9 +60,14 @@ void request_finish(struct exchange *exchange, struct dtr_transfer *request, int
 /* --- out --- */
 
 /* The header and the payload of a message, less what has moved; returns the parts used. */
-static int parts_of(const struct dtr_transfer *request, struct header *header, struct iovec *part) {
-    *header = (struct header){
-        .magic = htole32(MAGIC), .tag = htole32(request->tag), .length = htole64(request->length)};
+static int parts_of(const struct exchange *exchange, const struct dtr_transfer *request,
+                    struct header *header, struct iovec *part) {
+    *header = (struct header){.magic = htole32(MAGIC),
+                              .tag = htole32(request->tag),
+                              .length = htole64(request->length),
+                              .payload_check = htole32(request->check)};
+    if (exchange->checked)
+        header->check = htole32(check_of(header));
     int parts = 0;
     if (request->moved < EXCHANGE_HEADER)
         part[parts++] = (struct iovec){.iov_base = (unsigned char *)header + request->moved,
@@ -94,7 +106,7 @@ void exchange_write(struct exchange *exchange, uint32_t peer) {
         uint32_t messages = 0;
         for (struct dtr_transfer *request = link->sends.first; request && messages < BATCH / 2;
              request = request->next) {
-            parts += parts_of(request, &header[messages++], part + parts);
+            parts += parts_of(exchange, request, &header[messages++], part + parts);
             asked += EXCHANGE_HEADER + request->length - request->moved;
         }
         const ssize_t moved = exchange->streams->write(exchange->owner, peer, part, parts);
@@ -162,8 +174,20 @@ static unsigned char *destination(const struct exchange_link *link) {
     return NULL;
 }
 
-/* `bytes` of the payload are where they belong. */
-static void arrived(struct exchange *exchange, struct exchange_link *link, size_t bytes) {
+/* Neither what has come nor where the next message begins can be trusted. */
+static bool damaged(const struct exchange *exchange, const struct exchange_link *link) {
+    exchange->host->log(exchange->host, DTR_LOG_WARN, "what device %u sent was damaged on its way",
+                        (unsigned)(link - exchange->link));
+    return false;
+}
+
+/* `bytes` of the payload are where they belong, which is NULL when they are dropped; false when the
+ * whole is not what was sent. */
+static bool arrived(struct exchange *exchange, struct exchange_link *link, const void *where,
+                    size_t bytes) {
+    const bool checks = exchange->checked && (link->target || link->keeping);
+    if (checks && bytes)
+        link->in_check = crc32c(link->in_check, where, bytes);
     link->received += bytes;
     link->in_left -= bytes;
     if (link->target)
@@ -171,20 +195,26 @@ static void arrived(struct exchange *exchange, struct exchange_link *link, size_
     if (link->keeping)
         link->keeping->arrived += bytes;
     if (link->in_left)
-        return;
+        return true;
+    if (checks && link->in_check != link->in_claim)
+        return damaged(exchange, link);
     if (link->target)
         request_finish(exchange, link->target, DTR_OK);
     link->target = NULL;
     link->keeping = NULL;
     link->in_message = false;
+    return true;
 }
 
-static bool read_header(struct exchange_link *link) {
+static bool read_header(const struct exchange *exchange, struct exchange_link *link) {
     struct header header;
     memcpy(&header, link->stage + link->stage_start, sizeof header);
     const uint64_t length = le64toh(header.length);
-    if (le32toh(header.magic) != MAGIC || length > PTRDIFF_MAX / 2)
-        return false;
+    if (le32toh(header.magic) != MAGIC || length > PTRDIFF_MAX / 2 ||
+        (exchange->checked && le32toh(header.check) != check_of(&header)))
+        return damaged(exchange, link);
+    link->in_check = 0;
+    link->in_claim = le32toh(header.payload_check);
     link->stage_start += sizeof header;
     link->in_tag = le32toh(header.tag);
     link->in_left = (size_t)length;
@@ -200,7 +230,7 @@ static bool consume(struct exchange *exchange, struct exchange_link *link) {
         if (!link->in_message) {
             if (staged < EXCHANGE_HEADER)
                 break;
-            if (!read_header(link))
+            if (!read_header(exchange, link))
                 return false;
             continue;
         }
@@ -217,7 +247,8 @@ static bool consume(struct exchange *exchange, struct exchange_link *link) {
         if (to && bytes)
             memcpy(to, link->stage + link->stage_start, bytes);
         link->stage_start += bytes;
-        arrived(exchange, link, bytes);
+        if (!arrived(exchange, link, to, bytes))
+            return false;
     }
     const size_t staged = link->stage_end - link->stage_start;
     memmove(link->stage, link->stage + link->stage_start, staged);
@@ -252,9 +283,7 @@ static ssize_t fill(struct exchange *exchange, uint32_t peer, size_t *asked_p) {
         return got;
     const size_t direct = (size_t)got < payload ? (size_t)got : payload;
     link->stage_end += (size_t)got - direct;
-    if (direct)
-        arrived(exchange, link, direct);
-    return got;
+    return !direct || arrived(exchange, link, to, direct) ? got : -1;
 }
 
 void exchange_read(struct exchange *exchange, uint32_t peer) {

@@ -254,6 +254,7 @@ static int fault_open(const struct dtr_host *host, const struct dtr_open *how, v
     *fault = (struct fault){
         .host = host, .params = given, .random = (uint64_t)given->seed * 1000003 + how->device};
     relay_init(&fault->relay, host, how->lower, &hooks, fault, given->unexpected);
+    fault->relay.exchange.checked = true;
     if (given->piece)
         fault->relay.usual = MANY;
     *self_p = fault;

@@ -151,6 +151,7 @@ static int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline
         tcp_leave(tcp);
         return status;
     }
+    tcp->exchange.checked = !endpoint_is_loopback(&tcp->place.here);
     tcp->spin_ns =
         spin_ns(tcp->params->spin_us, tcp->threads, meet_neighbours(&meeting, tcp->peer));
     return DTR_OK;
