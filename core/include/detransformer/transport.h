@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * transport.h -- the operations of a transport plugin: messages between the devices of a group.
- * The core builds every collective on them; a transport may offer native ones.
+ * The core builds every collective on them: it sends in tiles, narrow types and an order of its own,
+ * which an operation of the transport's own could not keep.
  *
  * Matching: a message goes to the first posted receive with its source and tag, in the order sent;
  * messages that come before their receive was posted are kept.  A receive may be longer than its
