@@ -78,6 +78,27 @@ static void the_place_to_listen(void **state) {
     }
 }
 
+/* Of what network an address is. */
+static void networks_have_interfaces(void **state) {
+    (void)state;
+    static const struct {
+        const char *address, *interface;
+    } cases[] = {{"127.9.9.9:1", "lo"},
+                 {"127.0.0.1:1", "lo"},
+                 {"198.51.100.7:1", NULL},
+                 {"[2001:db8::7]:1", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct endpoint endpoint;
+        char name[IF_NAMESIZE] = "";
+        assert_true(endpoint_parse(cases[i].address, &endpoint));
+        const bool found = endpoint_interface(&endpoint, name);
+        if (cases[i].interface)
+            assert_string_equal(name, cases[i].interface);
+        else
+            assert_false(found);
+    }
+}
+
 /* --- handshakes --- */
 
 struct ends {
@@ -276,13 +297,10 @@ static void other_machines_need_a_key(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_are_numbers),
-        cmocka_unit_test(the_place_to_listen),
-        cmocka_unit_test(friends_meet),
-        cmocka_unit_test(keys_must_match),
-        cmocka_unit_test(groups_must_match),
-        cmocka_unit_test(nobody_else_is_heard),
-        cmocka_unit_test(strangers_do_not_disturb),
+        cmocka_unit_test(addresses_are_numbers),     cmocka_unit_test(the_place_to_listen),
+        cmocka_unit_test(networks_have_interfaces),  cmocka_unit_test(friends_meet),
+        cmocka_unit_test(keys_must_match),           cmocka_unit_test(groups_must_match),
+        cmocka_unit_test(nobody_else_is_heard),      cmocka_unit_test(strangers_do_not_disturb),
         cmocka_unit_test(other_machines_need_a_key),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

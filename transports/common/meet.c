@@ -4,6 +4,7 @@
 #include "common/meet.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -189,14 +190,28 @@ static int serve(struct joining *joining, struct dtr_error *error) {
     return DTR_OK;
 }
 
+/* The usual mistake: the two have chosen different networks of those they share. */
+static void find_mistake(const struct joining *joining, uint32_t index, char *text, size_t bytes) {
+    char own[IF_NAMESIZE], other[IF_NAMESIZE];
+    text[0] = '\0';
+    if (endpoint_interface(&joining->meeting->place->here, own) &&
+        endpoint_interface(&joining->peer[index].endpoint, other) && strcmp(own, other))
+        snprintf(text, bytes,
+                 "; that is on the network of '%s', this device uses '%s': name the interface in "
+                 "[transport.%s]",
+                 other, own, joining->meeting->transport);
+}
+
 static int late(const struct joining *joining, struct dtr_error *error) {
-    for (uint32_t i = 0; i < joining->group->devices; i++)
-        if (i != joining->group->device && joining->peer[i].fd < 0)
-            return joining->host->fail(
-                error, DTR_E_TIMEOUT, "device %u at %s %s%s%s", i, joining->peer[i].text,
-                i < joining->group->device ? "was not reached in time" : "did not connect in time",
-                joining->why[i] ? ": " : "", joining->why[i] ? strerror(joining->why[i]) : "");
-    return DTR_E_TIMEOUT;
+    char mistake[200];
+    uint32_t i = 0;
+    while (i == joining->group->device || joining->peer[i].fd >= 0)
+        i++;
+    find_mistake(joining, i, mistake, sizeof mistake);
+    return joining->host->fail(
+        error, DTR_E_TIMEOUT, "device %u at %s %s%s%s%s", i, joining->peer[i].text,
+        i < joining->group->device ? "was not reached in time" : "did not connect in time",
+        joining->why[i] ? ": " : "", joining->why[i] ? strerror(joining->why[i]) : "", mistake);
 }
 
 static int connect_all(struct joining *joining, struct dtr_error *error) {

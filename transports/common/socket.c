@@ -131,6 +131,43 @@ bool endpoint_from(const struct sockaddr *address, uint16_t port, struct endpoin
     return true;
 }
 
+/* How many bits of the address are those of the interface's network; -1: it is of another. */
+static int bits_shared(const struct ifaddrs *one, const struct endpoint *endpoint) {
+    struct endpoint own, mask;
+    size_t count, other;
+    if (!endpoint_from(one->ifa_addr, 0, &own) || !one->ifa_netmask ||
+        own.address.ss_family != endpoint->address.ss_family)
+        return -1;
+    mask = own;
+    memcpy(&mask.address, one->ifa_netmask, own.length);
+    mask.address.ss_family = own.address.ss_family;
+    const uint8_t *a = bytes_of(&own, &count), *b = bytes_of(endpoint, &other);
+    const uint8_t *m = bytes_of(&mask, &count);
+    int bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        if ((a[i] ^ b[i]) & m[i])
+            return -1;
+        bits += __builtin_popcount(m[i]);
+    }
+    return bits;
+}
+
+bool endpoint_interface(const struct endpoint *endpoint, char name[IF_NAMESIZE]) {
+    struct ifaddrs *all;
+    int best = -1;
+    if (getifaddrs(&all))
+        return false;
+    for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
+        const int bits = bits_shared(one, endpoint);
+        if (bits <= best)
+            continue;
+        best = bits;
+        snprintf(name, IF_NAMESIZE, "%s", one->ifa_name);
+    }
+    freeifaddrs(all);
+    return best >= 0;
+}
+
 /* Every interface once, for the message that says what there is. */
 static void list_names(const struct ifaddrs *all, char *names, size_t bytes) {
     size_t used = 0;

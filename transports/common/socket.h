@@ -8,6 +8,7 @@
 
 #include <detransformer/plugin.h>
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -25,6 +26,9 @@ bool endpoint_is_loopback(const struct endpoint *endpoint);
  * addresses that only mean something on one link. */
 bool endpoint_from(const struct sockaddr *address, uint16_t port, struct endpoint *endpoint_p);
 bool endpoint_same_host(const struct endpoint *a, const struct endpoint *b);
+
+/* The interface of this machine whose network the address is of, the narrowest; false: none is. */
+bool endpoint_interface(const struct endpoint *endpoint, char name[IF_NAMESIZE]);
 
 /* Where to listen, of what the user and the core know; each may be empty.  An interface comes
  * first, then an address, then the hint, then 127.0.0.1. */
