@@ -91,7 +91,8 @@ struct dtr_transport_ops {
 
     /* With DTR_CAP_LAUNCH.  A stream of bytes between rank 0 and another, for control messages; both
      * call, each with the other's rank, and own the descriptor they are given.  Nobody else can be
-     * at its other end.  Blocks until the other has called, or the deadline. */
+     * at its other end.  Blocks until the other has called, or the deadline.  Called again for
+     * another stream. */
     int (*control)(void *self, uint32_t rank, uint64_t deadline_ns, int *fd_p,
                    struct dtr_error *error);
 };
