@@ -31,6 +31,10 @@ void dtr_log(const struct dtr_log *log, enum dtr_log_level level, const char *fo
     errno = saved;
 }
 
+const char *dtr_log_level_name(enum dtr_log_level level) {
+    return level_names[level];
+}
+
 int dtr_log_level_parse(const char *word) {
     for (int i = 0; i < (int)(sizeof level_names / sizeof level_names[0]); i++)
         if (!strcmp(word, level_names[i]))

@@ -18,6 +18,9 @@ struct dtr_log {
 void dtr_log(const struct dtr_log *log, enum dtr_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The word for a level. */
+const char *dtr_log_level_name(enum dtr_log_level level);
+
 /* "error", "warn", "info", "debug", "trace"; -1 for any other word. */
 int dtr_log_level_parse(const char *word);
 

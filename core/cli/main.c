@@ -5,9 +5,11 @@
 #include "config.h"
 
 #include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/suggest.h"
 #include "cli/commands.h"
@@ -281,7 +283,24 @@ static int dispatch(const struct dtr_command *const *list, const char *what, int
     return usage_error(unknown, argv[at], dtr_suggest_text(&suggestion, text, sizeof text));
 }
 
+/* What is read of a mapped file that was cut short is not there any more. */
+static void file_shrank(int signal_number, siginfo_t *info, void *context) {
+    static const char sentence[] =
+        "detransformer: a file that was in use, such as the model's weights, was cut short\n";
+    (void)context;
+    if (info->si_code != BUS_ADRERR) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+        return;
+    }
+    const ssize_t written = write(STDERR_FILENO, sentence, sizeof sentence - 1);
+    (void)written;
+    _exit(DTR_EXIT_FAILED);
+}
+
 int main(int argc, char **argv) {
+    const struct sigaction on_bus = {.sa_sigaction = file_shrank, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &on_bus, NULL);
     if (argc < 2) {
         fputs("detransformer: a command is missing; see detransformer --help\n", stderr);
         return DTR_EXIT_USAGE;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "config/params.h"
 #include "run/launch.h"
 #include "run/listener.h"
 #include "run/worker.h"
@@ -17,6 +18,9 @@ static const struct dtr_option options[] = {
     {"listen", "ADDR:PORT", "where to wait for leaders; port 0 is any that is free", false},
     {"key-file", "FILE", "the key that the cluster shares; needed but on the loopback interface",
      false},
+    {"models", "FOLDER", "models of its own, in the folder or in those below it", false},
+    {"cache", "FOLDER", "keeps the weights that leaders send for the next time", false},
+    {"cache-size", "SIZE", "the most that the cache holds (default 4 GiB)", false},
     {"control", "FD", NULL, false}, /* a session's process: its stream */
     {"keys", "FD", NULL, false},    /* and where the stream's keys are read */
     {NULL, NULL, NULL, false},
@@ -37,8 +41,22 @@ static int read_descriptor(const char *text, int *fd_p, struct dtr_error *error)
     return DTR_OK;
 }
 
+static int read_size(const struct dtr_arguments *arguments, uint64_t *bytes_p,
+                     struct dtr_error *error) {
+    static const struct dtr_param row = {.key = "cache-size", .type = DTR_SIZE};
+    const char *text = option(arguments, "cache-size");
+    const int status = dtr_value_parse(&row, text ? text : "4 GiB", NULL, bytes_p, error);
+    if (status)
+        dtr_error_prefix(error, "--cache-size");
+    return status;
+}
+
 static int serve_session(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
     struct dtr_error error = {0};
+    struct dtr_worker_options own = {
+        .models = option(arguments, "models"),
+        .cache = option(arguments, "cache"),
+    };
     struct dtr_plugins *plugins;
     struct dtr_channel_keys keys;
     const char *sealed = option(arguments, "keys");
@@ -49,10 +67,13 @@ static int serve_session(const struct dtr_cli *cli, const struct dtr_arguments *
     if (!status && sealed)
         status = dtr_launch_read_keys(keys_fd, &keys, &error);
     if (!status)
+        status = read_size(arguments, &own.cache_bytes, &error);
+    if (!status)
         status = dtr_cli_plugins(cli, &plugins, &error);
     if (status)
         return dtr_cli_fail(&error);
-    status = dtr_worker_serve(fd, sealed ? &keys : NULL, plugins, &cli->log, &error);
+    own.keys = sealed ? &keys : NULL;
+    status = dtr_worker_serve(fd, &own, plugins, &cli->log, &error);
     sodium_memzero(&keys, sizeof keys);
     dtr_plugins_free(plugins);
     /* The leader was told, and tells the user. */
@@ -77,11 +98,33 @@ static int listen_for_leaders(const struct dtr_cli *cli, struct dtr_listener_opt
     return status;
 }
 
+/* What a session's process is told besides its stream; it works in the same folder. */
+enum { MORE = 12 };
+
+static void pass_on(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
+                    const char *more[MORE]) {
+    static const char *const names[][2] = {
+        {"models", "--models"}, {"cache", "--cache"}, {"cache-size", "--cache-size"}};
+    size_t count = 0;
+    more[count++] = "--log";
+    more[count++] = dtr_log_level_name(cli->log.level);
+    if (cli->launch.plugin_path) {
+        more[count++] = "--plugin-path";
+        more[count++] = cli->launch.plugin_path;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (option(arguments, names[i][0])) {
+            more[count++] = names[i][1];
+            more[count++] = option(arguments, names[i][0]);
+        }
+    more[count] = NULL;
+}
+
 static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
     struct dtr_error error = {0};
     const char *key_file = option(arguments, "key-file");
-    const char *const more[] = {cli->launch.plugin_path ? "--plugin-path" : NULL,
-                                cli->launch.plugin_path, NULL};
+    const char *more[MORE];
+    uint64_t ignored;
     struct dtr_listener_options how = {
         .address = option(arguments, "listen"),
         .has_key = key_file != NULL,
@@ -94,10 +137,11 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
         dtr_fail(&error, DTR_E_CONFIG, "worker needs --listen ADDR:PORT");
         return dtr_cli_fail(&error);
     }
-    int status = dtr_key_read(key_file, &cli->log, how.key, &error);
-    if (status)
+    pass_on(cli, arguments, more);
+    int status = read_size(arguments, &ignored, &error);
+    if (!status && (status = dtr_key_read(key_file, &cli->log, how.key, &error)))
         dtr_error_prefix(&error, "--key-file");
-    else
+    if (!status)
         status = listen_for_leaders(cli, &how, &error);
     sodium_memzero(how.key, sizeof how.key);
     return status ? dtr_cli_fail(&error) : DTR_EXIT_DONE;

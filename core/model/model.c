@@ -42,7 +42,22 @@ static int apply_overrides(const struct dtr_model_source *source, struct dtr_mod
 
 /* What the configuration leaves open and the checkpoint's shapes tell.  Where both tell something,
  * binding the tensors finds out whether they agree. */
+static void ask_supply(struct dtr_model_config *config, const struct dtr_supply *supply) {
+    if (!config->labels && supply->labels <= DTR_LABELS_MAX)
+        config->labels = supply->labels;
+    if (config->divisions < 2)
+        return;
+    if (config->attention < 0)
+        config->attention = supply->attention == 1;
+    if (!config->sub_intermediate && supply->sub_intermediate <= DTR_INTERMEDIATE_MAX)
+        config->sub_intermediate = supply->sub_intermediate;
+}
+
 static void ask_weights(struct dtr_model_config *config, const struct dtr_model_weights *weights) {
+    if (weights->supply.fetch) {
+        ask_supply(config, &weights->supply);
+        return;
+    }
     const struct dtr_tensor_id classifier = {.kind = DTR_TENSOR_CLASSIFIER_WEIGHT};
     uint32_t labels = dtr_weights_rows(weights, classifier);
     if (!config->labels && labels <= DTR_LABELS_MAX)
@@ -145,7 +160,7 @@ static int set_labels(const struct dtr_model_config *config, struct dtr_model *m
 
 static int build(const struct dtr_model_source *source, struct dtr_model_config *config,
                  struct dtr_model *model, struct dtr_error *error) {
-    int status = dtr_weights_open(source->weights, source->seed, &model->weights, error);
+    int status = dtr_weights_open(source, &model->weights, error);
     if (status)
         return status;
     ask_weights(config, model->weights);

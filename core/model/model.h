@@ -61,11 +61,14 @@ struct dtr_tensor_id {
     int32_t division;
 };
 
+struct dtr_supply; /* model/supply.h */
+
 struct dtr_model_source {
     const char *config;  /* path of config.json */
     const char *config_text; /* what it holds, where the file itself is elsewhere; or NULL */
     const char *weights; /* path of a .safetensors, or of its index .json; NULL: random */
-    uint64_t seed;       /* of random weights */
+    const struct dtr_supply *supply; /* without a path: they come from elsewhere; or NULL */
+    uint64_t seed;                   /* of random weights */
     int32_t task;        /* enum dtr_task: the head that must be there (config/experiment.h) */
     bool needs_embeddings; /* the input is tokens, not hidden states */
     /* Only with random weights; what is not given is 0, and -1 for attention (0 full, 1 split). */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/experiment.h"
 #include "model/random.h"
@@ -11,20 +12,35 @@
 /* More tensors than this are a mistake or an attack. */
 #define TENSORS_MAX ((size_t)1 << 24)
 
-int dtr_weights_open(const char *path, uint64_t seed, struct dtr_model_weights **weights_p,
+static int open_supply(const struct dtr_supply *supply, struct dtr_model_weights *weights,
+                       struct dtr_error *error) {
+    weights->supply = *supply;
+    weights->types = malloc(supply->count + 1);
+    weights->kept = calloc((size_t)supply->count + 1, sizeof *weights->kept);
+    if (!weights->types || !weights->kept)
+        return dtr_fail_memory(error);
+    memcpy(weights->types, supply->types, supply->count);
+    weights->supply.types = weights->types;
+    return DTR_OK;
+}
+
+int dtr_weights_open(const struct dtr_model_source *source, struct dtr_model_weights **weights_p,
                      struct dtr_error *error) {
     struct dtr_model_weights *weights = calloc(1, sizeof *weights);
     if (!weights)
         return dtr_fail_memory(error);
-    weights->seed = seed;
-    if (path) {
-        int status = dtr_checkpoint_open(path, &weights->checkpoint, error);
-        if (status) {
-            free(weights);
-            return status;
-        }
-        dtr_names_detect(&weights->names, weights->checkpoint);
+    weights->seed = source->seed;
+    int status = DTR_OK;
+    if (source->weights)
+        status = dtr_checkpoint_open(source->weights, &weights->checkpoint, error);
+    else if (source->supply)
+        status = open_supply(source->supply, weights, error);
+    if (status) {
+        dtr_weights_close(weights);
+        return status;
     }
+    if (weights->checkpoint)
+        dtr_names_detect(&weights->names, weights->checkpoint);
     *weights_p = weights;
     return DTR_OK;
 }
@@ -33,6 +49,10 @@ void dtr_weights_close(struct dtr_model_weights *weights) {
     if (!weights)
         return;
     dtr_checkpoint_close(weights->checkpoint);
+    for (uint32_t i = 0; weights->kept && i < weights->supply.count; i++)
+        free(weights->kept[i]);
+    free(weights->kept);
+    free(weights->types);
     free(weights->slot);
     free(weights);
 }
@@ -106,6 +126,10 @@ static int fail_missing(const struct dtr_model_weights *weights,
                     source->weights, name, needs[need]);
 }
 
+static bool is_number_type(uint32_t type) {
+    return type == DTR_STORED_F32 || type == DTR_STORED_F16 || type == DTR_STORED_BF16;
+}
+
 static int check_tensor(const struct dtr_model *model, const struct dtr_model_source *source,
                         struct dtr_tensor_id id, const struct dtr_checkpoint_entry *entry,
                         struct dtr_error *error) {
@@ -123,8 +147,7 @@ static int check_tensor(const struct dtr_model *model, const struct dtr_model_so
             entry->file->path, tensor->name, dtr_stored_shape_text(tensor, stored, sizeof stored),
             source->config, dtr_stored_shape_text(&expected, wanted, sizeof wanted));
     }
-    if (tensor->type != DTR_STORED_F32 && tensor->type != DTR_STORED_F16 &&
-        tensor->type != DTR_STORED_BF16)
+    if (!is_number_type(tensor->type))
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: tensor '%.200s' is of type %s; weights must be F32, F16 or BF16",
                         entry->file->path, tensor->name, dtr_stored_type_name(tensor->type));
@@ -170,6 +193,27 @@ static int refuse_surplus(const struct dtr_model *model, const struct dtr_model_
     return DTR_OK;
 }
 
+/* Nothing but this was said of the tensors: their shapes are the structure's. */
+static int bind_supply(struct dtr_model *model, const struct dtr_model_source *source, size_t count,
+                       struct dtr_error *error) {
+    const struct dtr_supply *supply = &model->weights->supply;
+    if (supply->count != count)
+        return dtr_fail(error, DTR_E_CONFIG, "%s: tells of %zu tensors, but %u are supplied",
+                        source->config, count, supply->count);
+    struct dtr_tensor_id id = {.kind = 0};
+    do {
+        const uint8_t type = supply->types[dtr_tensor_index(model, id)];
+        uint32_t rows = 0, columns = 0;
+        if (is_number_type(type) && dtr_tensor_extent(model, id, &rows, &columns, NULL))
+            model->parameters += (uint64_t)rows * columns;
+        else if (type != DTR_STORED_TYPES || is_required(source, id.kind))
+            return dtr_fail(error, DTR_E_CONFIG,
+                            "%s: a tensor that it tells of is not supplied, or of no known type",
+                            source->config);
+    } while (dtr_tensor_next(model, &id));
+    return DTR_OK;
+}
+
 static uint64_t count_random(const struct dtr_model *model) {
     const struct dtr_model_shape *shape = &model->shape;
     uint64_t sub_blocks = (uint64_t)(shape->layers - shape->groups) * shape->divisions;
@@ -193,6 +237,8 @@ int dtr_weights_bind(struct dtr_model *model, const struct dtr_model_source *sou
     if (count > TENSORS_MAX)
         return dtr_fail(error, DTR_E_CONFIG, "%s: tells of %zu tensors, more than the %zu allowed",
                         source->config, count, TENSORS_MAX);
+    if (model->weights->supply.fetch)
+        return bind_supply(model, source, count, error);
     if (!model->weights->checkpoint) {
         model->parameters = count_random(model);
         return DTR_OK;
@@ -213,7 +259,10 @@ bool dtr_model_tensor_shape(const struct dtr_model *model, struct dtr_tensor_id 
     uint32_t rows, columns;
     if (!dtr_tensor_extent(model, id, &rows, &columns, NULL))
         return false;
-    if (model->weights->slot && !model->weights->slot[dtr_tensor_index(model, id)])
+    const struct dtr_model_weights *weights = model->weights;
+    if (weights->slot && !weights->slot[dtr_tensor_index(model, id)])
+        return false;
+    if (weights->types && weights->types[dtr_tensor_index(model, id)] == DTR_STORED_TYPES)
         return false;
     *rows_p = rows;
     *columns_p = columns;
@@ -284,6 +333,13 @@ static void read_random(const struct dtr_model *model, struct dtr_tensor_id id, 
 
 void dtr_model_read(const struct dtr_model *model, struct dtr_tensor_id id, uint32_t row,
                     uint32_t rows, uint32_t column, uint32_t columns, float *out, size_t stride) {
+    if (model->weights->supply.fetch) {
+        const uint32_t index = (uint32_t)dtr_tensor_index(model, id);
+        const struct dtr_piece piece = {index, row, rows, column, columns};
+        if (rows && columns)
+            dtr_supply_read(model, &piece, out, stride);
+        return;
+    }
     if (!model->weights->slot) {
         read_random(model, id, row, rows, column, columns, out, stride);
         return;

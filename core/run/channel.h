@@ -31,6 +31,8 @@ enum dtr_frame_type {
     DTR_FRAME_ABORT,     /* leader: give up what is under way; who was lost    */
     DTR_FRAME_END,       /* leader: no more requests                           */
     DTR_FRAME_LEAVE,     /* leader, in place of the setup: no more sessions    */
+    DTR_FRAME_FETCH,     /* worker: asks for a piece of the weights            */
+    DTR_FRAME_PIECE,     /* leader: the piece                                  */
     DTR_FRAME_TYPES
 };
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "model/supply.h"
 
 struct dtr_executor {
     const struct dtr_model *model;
@@ -25,12 +26,22 @@ static const struct dtr_tensor_id word_rows = {DTR_TENSOR_WORD_EMBEDDINGS, 0, -1
 static const struct dtr_tensor_id position_rows = {DTR_TENSOR_POSITION_EMBEDDINGS, 0, -1};
 static const struct dtr_tensor_id type_rows = {DTR_TENSOR_TYPE_EMBEDDINGS, 0, -1};
 
-static int read_embedding_norm(struct dtr_executor *executor, struct dtr_error *error) {
+static bool embeds(const struct dtr_schedule *schedule) {
+    for (uint32_t i = 0; i < schedule->steps_count; i++)
+        if (schedule->steps[i].kind == DTR_STEP_EMBED)
+            return true;
+    return false;
+}
+
+/* What every token needs is read once; rows of words and positions as they come. */
+static int prepare_embeddings(struct dtr_executor *executor, struct dtr_error *error) {
     const struct dtr_model *model = executor->model;
     const uint32_t hidden = model->shape.hidden;
-    uint32_t rows, columns;
-    if (!dtr_model_tensor_shape(model, word_rows, &rows, &columns))
-        return DTR_OK;
+    int status = dtr_model_keep(model, word_rows, error);
+    if (!status)
+        status = dtr_model_keep(model, position_rows, error);
+    if (status)
+        return status;
     executor->embedding_gamma = malloc(((size_t)model->types + 3) * hidden * sizeof(float));
     if (!executor->embedding_gamma)
         return dtr_fail_memory(error);
@@ -54,11 +65,6 @@ int dtr_executor_create(const struct dtr_model *model, struct dtr_kernels *kerne
     executor->model = model;
     executor->kernels = kernels;
     executor->engine = engine;
-    const int status = read_embedding_norm(executor, error);
-    if (status) {
-        dtr_executor_free(executor);
-        return status;
-    }
     *executor_p = executor;
     return DTR_OK;
 }
@@ -93,6 +99,11 @@ int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedu
         goto out_free;
     }
     program->end_ns = program->begin_ns + steps;
+    if (embeds(schedule) && !executor->embedding_gamma) {
+        status = prepare_embeddings(executor, error);
+        if (status)
+            goto out_free;
+    }
     for (uint32_t i = 0; i < schedule->weights_count; i++) {
         const struct dtr_weight_key *key = &schedule->weights[i];
         status = dtr_kernels_prepare(executor->kernels, executor->model, key, rows_max, error);
@@ -100,7 +111,9 @@ int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedu
             goto out_free;
         program->weights[i] = dtr_kernels_weight(executor->kernels, key);
     }
-    status = dtr_flights_create(schedule, &program->flights, error);
+    status = dtr_model_supplied(executor->model, error);
+    if (!status)
+        status = dtr_flights_create(schedule, &program->flights, error);
     if (status)
         goto out_free;
     program->digest = dtr_schedule_digest(schedule);

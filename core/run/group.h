@@ -25,6 +25,7 @@ struct dtr_peer {
     char address[DTR_ADDRESS_MAX];
     char kernel[32];
     struct dtr_error failure; /* what it said went wrong */
+    uint64_t supplied_bytes, expected_bytes; /* of weights that it was sent, and will be */
 };
 
 /* What the leader keeps of a request's shape beside its own program. */
@@ -73,6 +74,11 @@ int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_er
  * one. */
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error);
+
+/* --- supplier.c ------------------------------------------------------------------------------- */
+
+/* Sends the piece of the weights that the worker asked for. */
+int dtr_peer_supply(struct dtr_peer *peer, struct dtr_reader *reader, struct dtr_error *error);
 
 /* --- start.c ---------------------------------------------------------------------------------- */
 

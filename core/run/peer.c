@@ -55,14 +55,20 @@ static int receive(struct dtr_peer *peer, uint64_t deadline_ns, struct dtr_frame
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_frame frame;
-    const int status = receive(peer, deadline_ns, &frame);
-    if (status == DTR_E_TIMEOUT)
-        return dtr_fail(error, status, "device %u did not answer in time", peer->device);
-    if (status)
-        return dtr_fail(error, status, "device %u is gone", peer->device);
-    *reader = (struct dtr_reader){.bytes = frame.bytes, .length = frame.length};
-    if (frame.type == type)
-        return DTR_OK;
+    int status;
+    /* Weights are asked for whatever else is due. */
+    do {
+        status = receive(peer, deadline_ns, &frame);
+        if (status == DTR_E_TIMEOUT)
+            return dtr_fail(error, status, "device %u did not answer in time", peer->device);
+        if (status)
+            return dtr_fail(error, status, "device %u is gone", peer->device);
+        *reader = (struct dtr_reader){.bytes = frame.bytes, .length = frame.length};
+        if (frame.type == DTR_FRAME_FETCH)
+            status = dtr_peer_supply(peer, reader, error);
+    } while (!status && frame.type == DTR_FRAME_FETCH);
+    if (status || frame.type == type)
+        return status;
     if (frame.type != DTR_FRAME_FAILED)
         return dtr_fail(error, DTR_E_CORRUPT, "device %u sent frame %d where %d was due",
                         peer->device, frame.type, type);

@@ -49,6 +49,23 @@ void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup) {
     dtr_write_u32(writer, setup->log_level);
     dtr_write_text(writer, setup->experiment);
     dtr_write_text(writer, setup->config);
+    dtr_write_bytes(writer, setup->supply.digest, sizeof setup->supply.digest);
+    dtr_write_u32(writer, setup->supply.labels);
+    dtr_write_u32(writer, setup->supply.sub_intermediate);
+    dtr_write_u32(writer, (uint32_t)setup->supply.attention);
+    dtr_write_u32(writer, setup->supply.count);
+    dtr_write_bytes(writer, setup->supply.types, setup->supply.count);
+}
+
+static void read_supply(struct dtr_reader *reader, struct dtr_supply *supply) {
+    const void *digest = dtr_read_bytes(reader, sizeof supply->digest);
+    *supply = (struct dtr_supply){.labels = dtr_read_u32(reader)};
+    if (digest)
+        memcpy(supply->digest, digest, sizeof supply->digest);
+    supply->sub_intermediate = dtr_read_u32(reader);
+    supply->attention = (int32_t)dtr_read_u32(reader);
+    supply->count = dtr_read_u32(reader);
+    supply->types = dtr_read_bytes(reader, supply->count);
 }
 
 int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error) {
@@ -61,6 +78,7 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
     setup->log_level = dtr_read_u32(reader);
     setup->experiment = dtr_read_text(reader);
     setup->config = dtr_read_text(reader);
+    read_supply(reader, &setup->supply);
     const uint64_t tokens = (uint64_t)setup->options.sequences_max * setup->options.length_max;
     return dtr_reader_done(reader) && tokens && tokens <= UINT32_MAX / 2
                ? DTR_OK

@@ -5,6 +5,7 @@
 #ifndef DTR_RUN_PROTOCOL_H
 #define DTR_RUN_PROTOCOL_H
 
+#include "model/supply.h"
 #include "plan/profile.h"
 #include "run/device.h"
 #include "run/message.h"
@@ -23,6 +24,7 @@ struct dtr_setup {
     uint32_t log_level;
     const char *experiment; /* the effective one, as text */
     const char *config;     /* the model's config.json */
+    struct dtr_supply supply; /* the model otherwise; no types: random weights */
 };
 void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup);
 int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dtr_error *error);

@@ -34,7 +34,8 @@ static int launch_worker(struct dtr_peer *peer, struct dtr_error *error) {
 }
 
 static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
-                         const char *config, struct dtr_error *error) {
+                         const char *config, const struct dtr_supply *supply,
+                         struct dtr_error *error) {
     struct dtr_reader reader;
     int status = dtr_peer_expect(peer, DTR_FRAME_HELLO, dtr_now_ns() + START_S * DTR_SECOND_NS,
                                  &reader, error);
@@ -48,6 +49,7 @@ static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, con
         .log_level = session->log ? session->log->level : DTR_LOG_ERROR,
         .experiment = experiment,
         .config = config,
+        .supply = *supply,
     };
     dtr_write_setup(&session->writer, &setup);
     return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
@@ -71,18 +73,23 @@ static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
 
 static int start_workers(struct dtr_session *session, struct dtr_error *error) {
     char *experiment = dtr_experiment_print(session->experiment), *config = NULL;
+    struct dtr_supply supply;
+    uint8_t *types = NULL;
     int status = experiment ? dtr_map_text(session->experiment->model_config, &config, error)
                             : dtr_fail_memory(error);
+    if (!status)
+        status = dtr_supply_describe(session->device->model, &supply, &types, error);
     for (uint32_t i = 1; i < session->devices && !status; i++)
         status = launch_worker(&session->peers[i], error);
     for (uint32_t i = 1; i < session->devices && !status; i++) {
         dtr_group_stage(session, "starting devices", i);
-        status = set_up_worker(session, &session->peers[i], experiment, config, error);
+        status = set_up_worker(session, &session->peers[i], experiment, config, &supply, error);
     }
     for (uint32_t i = 1; i < session->devices && !status; i++)
         status = hear_address(session, &session->peers[i], error);
     free(experiment);
     free(config);
+    free(types);
     return status;
 }
 
@@ -118,10 +125,11 @@ static int form_group(struct dtr_session *session, struct dtr_error *error) {
     return status;
 }
 
-static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, struct dtr_error *error) {
+static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, uint64_t deadline_ns,
+                      struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_ready ready;
-    int status = dtr_peer_expect(peer, DTR_FRAME_READY, UINT64_MAX / 2, &reader, error);
+    int status = dtr_peer_expect(peer, DTR_FRAME_READY, deadline_ns, &reader, error);
     if (!status)
         status = dtr_read_ready(&reader, &ready, error);
     if (status)
@@ -129,6 +137,30 @@ static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, struct
     session->reports[peer->device].weight_bytes = ready.weight_bytes;
     strncat(peer->kernel, ready.kernel, sizeof peer->kernel - 1);
     return DTR_OK;
+}
+
+/* In turns: those that are sent their weights share the leader. */
+static int hear_all_ready(struct dtr_session *session, struct dtr_error *error) {
+    const uint64_t turn_ns = 20000000;
+    uint32_t left = session->devices - 1;
+    bool *ready = calloc(session->devices, sizeof *ready);
+    int status = ready ? DTR_OK : dtr_fail_memory(error);
+    while (left && !status)
+        for (uint32_t i = 1; i < session->devices && !status; i++) {
+            struct dtr_error cause = {0};
+            if (ready[i])
+                continue;
+            status = hear_ready(session, &session->peers[i], dtr_now_ns() + turn_ns, &cause);
+            ready[i] = !status;
+            left -= ready[i];
+            dtr_group_stage(session, "placing weights", session->devices - left);
+            if (status == DTR_E_TIMEOUT)
+                status = DTR_OK;
+            else if (status)
+                *error = cause;
+        }
+    free(ready);
+    return status;
 }
 
 int dtr_group_place(struct dtr_session *session, struct dtr_error *error) {
@@ -145,10 +177,8 @@ int dtr_group_place(struct dtr_session *session, struct dtr_error *error) {
         status = dtr_device_load(session->device, session->plan, error);
     if (!status)
         session->reports[0].weight_bytes = dtr_kernels_bytes(session->device->kernels);
-    for (uint32_t i = 1; i < session->devices && !status; i++) {
-        dtr_group_stage(session, "placing weights", i);
-        status = hear_ready(session, &session->peers[i], error);
-    }
+    if (!status)
+        status = hear_all_ready(session, error);
     return status;
 }
 

@@ -11,8 +11,10 @@
 #include "base/clock.h"
 #include "plan/strategy.h"
 #include "run/channel.h"
+#include "run/copies.h"
 #include "run/probe.h"
 #include "run/protocol.h"
+#include "run/shard.h"
 #include "run/stream.h"
 
 /* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
@@ -24,9 +26,12 @@ struct worker {
     char who[24];
     _Atomic(const struct dtr_log *) log; /* the one in use */
     struct dtr_channel *channel;
-    bool remote;                       /* the leader is on another machine */
+    const struct dtr_worker_options *options;
     char here[DTR_STREAM_ADDRESS_MAX]; /* by which it reaches this one; "" where it is the same */
     struct dtr_experiment *experiment;
+    char *own_weights; /* a file of this machine, or NULL */
+    struct dtr_supply supply;
+    struct dtr_shard shard;
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
     struct dtr_writer writer;
     struct dtr_words memory;
@@ -75,18 +80,42 @@ static int send_written(struct worker *worker, enum dtr_frame_type type, struct 
     return status ? dtr_fail(error, status, "the leader is gone") : DTR_OK;
 }
 
+/* In a file here, or else piece by piece from the leader. */
+static int find_weights(struct worker *worker, const struct dtr_setup *setup,
+                        struct dtr_model_source *source, struct dtr_error *error) {
+    const struct dtr_worker_options *options = worker->options;
+    if (options->models)
+        worker->own_weights = dtr_copies_find(options->models, source, setup->supply.digest,
+                                              atomic_load(&worker->log));
+    source->weights = worker->own_weights;
+    if (worker->own_weights) {
+        dtr_log(atomic_load(&worker->log), DTR_LOG_INFO, "the weights are in %s",
+                worker->own_weights);
+        return DTR_OK;
+    }
+    worker->shard.channel = worker->channel;
+    worker->supply = setup->supply;
+    worker->supply.fetch = dtr_shard_fetch;
+    worker->supply.arg = &worker->shard;
+    source->supply = &worker->supply;
+    return options->cache
+               ? dtr_cache_open(options->cache, options->cache_bytes, setup->supply.digest,
+                                atomic_load(&worker->log), &worker->shard.cache, error)
+               : DTR_OK;
+}
+
 /* Of the leader's files only what it sent of them can be used on another machine. */
-static int take_source(const struct worker *worker, const struct dtr_setup *setup,
+static int take_source(struct worker *worker, const struct dtr_setup *setup,
                        struct dtr_model_source *source, struct dtr_error *error) {
+    const bool random = !worker->experiment->model_weights;
     *source = dtr_experiment_model(worker->experiment);
-    if (!worker->remote)
+    if (!worker->options->keys)
         return DTR_OK;
     source->config = "the leader's config.json";
     source->config_text = setup->config;
-    if (source->weights)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "weights other than random do not travel to other machines yet");
-    return dtr_experiment_refuse_paths(worker->experiment, setup->device, error);
+    source->weights = NULL;
+    const int status = dtr_experiment_refuse_paths(worker->experiment, setup->device, error);
+    return status || random ? status : find_weights(worker, setup, source, error);
 }
 
 /* What this process is to be, unless the leader ends the session, or all sessions, before. */
@@ -117,7 +146,8 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
     if (status || *ended_p)
         return status;
     snprintf(worker->who, sizeof worker->who, "device %u", setup.device);
-    if (setup.log_level <= DTR_LOG_TRACE)
+    /* On another machine those who started the worker say how much is told. */
+    if (setup.log_level <= DTR_LOG_TRACE && !worker->options->keys)
         worker->named.level = (enum dtr_log_level)setup.log_level;
     atomic_store(&worker->log, &worker->named);
     status =
@@ -211,6 +241,11 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
     dtr_plan_free(plan);
     if (status)
         return status;
+    if (worker->supply.fetch)
+        dtr_log(atomic_load(&worker->log), DTR_LOG_INFO,
+                "%llu bytes of weights came from the leader, %llu from the cache",
+                (unsigned long long)worker->shard.sent_bytes,
+                (unsigned long long)worker->shard.cached_bytes);
     dtr_write_ready(&worker->writer,
                     &(struct dtr_ready){.weight_bytes = dtr_kernels_bytes(device->kernels),
                                         .kernel = dtr_kernels_name(device->kernels)});
@@ -299,16 +334,17 @@ static void hear_out(struct worker *worker) {
             return;
 }
 
-int dtr_worker_serve(int fd, const struct dtr_channel_keys *keys, struct dtr_plugins *plugins,
+int dtr_worker_serve(int fd, const struct dtr_worker_options *options, struct dtr_plugins *plugins,
                      const struct dtr_log *log, struct dtr_error *error) {
+    static const struct dtr_worker_options none;
     struct worker worker = {
-        .plugins = plugins, .unnamed = *log, .named = *log, .remote = keys != NULL};
+        .plugins = plugins, .unnamed = *log, .named = *log, .options = options ? options : &none};
     dtr_stream_here_host(fd, worker.here);
     worker.unnamed.who = "worker";
     worker.named.who = worker.who;
     atomic_store(&worker.log, &worker.unnamed);
     const struct dtr_channel_events events = {.arg = &worker, .interrupted = interrupted};
-    int status = dtr_channel_create(fd, keys, &events, &worker.channel, error);
+    int status = dtr_channel_create(fd, worker.options->keys, &events, &worker.channel, error);
     if (status)
         return status;
     bool ended = false;
@@ -326,6 +362,9 @@ int dtr_worker_serve(int fd, const struct dtr_channel_keys *keys, struct dtr_plu
     }
     dtr_channel_free(worker.channel);
     dtr_device_close(atomic_load(&worker.device));
+    dtr_cache_close(worker.shard.cache);
+    dtr_writer_free(&worker.shard.writer);
+    free(worker.own_weights);
     dtr_experiment_free(worker.experiment);
     dtr_writer_free(&worker.writer);
     free(worker.memory.words);

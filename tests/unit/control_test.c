@@ -309,10 +309,14 @@ static void write_hello(struct stage *stage, struct dtr_writer *writer) {
 
 static void write_setup_for(struct stage *stage, struct dtr_writer *writer, uint32_t devices) {
     char *text = describe(devices);
-    dtr_write_setup(writer, &(struct dtr_setup){.device = 1,
-                                                .options = stage->options,
-                                                .log_level = DTR_LOG_ERROR,
-                                                .experiment = text});
+    dtr_write_setup(
+        writer,
+        &(struct dtr_setup){.device = 1,
+                            .options = stage->options,
+                            .log_level = DTR_LOG_ERROR,
+                            .experiment = text,
+                            .config = "{}",
+                            .supply = {.labels = 2, .types = (const uint8_t *)text, .count = 40}});
     free(text);
 }
 
