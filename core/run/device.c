@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,18 @@ int dtr_device_address(struct dtr_device *device, const char *hint, char *text,
         return DTR_OK;
     return transport_ops(device)->address(transport_self(device), hint, text, DTR_ADDRESS_MAX,
                                           error);
+}
+
+void dtr_device_transport(const struct dtr_device *device, char *text, size_t bytes) {
+    struct dtr_chain chain = {.count = 0};
+    size_t used = 0;
+    text[0] = '\0';
+    if (!device->transport ||
+        dtr_experiment_chain(device->experiment, DTR_TRANSPORT, device->device, &chain, NULL))
+        return;
+    for (uint32_t i = 0; i < chain.count && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s %s", i ? " over " : "",
+                                 chain.plugin[i]->name, chain.plugin[i]->version);
 }
 
 int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,

@@ -64,6 +64,10 @@ void dtr_device_close(struct dtr_device *device);
 int dtr_device_address(struct dtr_device *device, const char *hint, char *text,
                        struct dtr_error *error);
 
+/* Names and versions of the plugins that move its messages, outermost first: "emulated 0.1.0 over
+ * tcp 0.1.0"; "" on a single device.  Cut to fit. */
+void dtr_device_transport(const struct dtr_device *device, char *text, size_t bytes);
+
 /* Joins the group; blocks until all have, the deadline passes or the device is aborted. */
 int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,
                     struct dtr_error *error);

@@ -87,12 +87,14 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
 
 void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *address) {
     dtr_write_text(writer, address->text);
+    dtr_write_text(writer, address->transport);
     dtr_write_bytes(writer, address->digest, 32);
 }
 
 int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
                      struct dtr_error *error) {
     address->text = dtr_read_text(reader);
+    address->transport = dtr_read_text(reader);
     address->digest = dtr_read_bytes(reader, 32);
     if (!dtr_reader_done(reader) || strlen(address->text) >= DTR_ADDRESS_MAX)
         return malformed(error, "address");

@@ -32,6 +32,7 @@ int dtr_read_setup(struct dtr_reader *reader, struct dtr_setup *setup, struct dt
 /* DTR_FRAME_ADDRESS */
 struct dtr_address {
     const char *text;
+    const char *transport; /* names and versions of its transport plugins, outermost first */
     const uint8_t *digest; /* of the model, 32 bytes */
 };
 void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *address);

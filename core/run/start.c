@@ -55,6 +55,25 @@ static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, con
     return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
 }
 
+/* What all devices must have alike. */
+static int check_alike(const struct dtr_device *own, uint32_t device,
+                       const struct dtr_address *address, struct dtr_error *error) {
+    char transport[256], theirs[17], ours[17];
+    dtr_device_transport(own, transport, sizeof transport);
+    if (strcmp(address->transport, transport) != 0)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "device %u moves messages by %.250s, the leader by %s", device,
+                        address->transport, transport);
+    sodium_bin2hex(theirs, sizeof theirs, address->digest, 8);
+    sodium_bin2hex(ours, sizeof ours, own->model->digest, 8);
+    if (memcmp(address->digest, own->model->digest, 32) != 0)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "device %u has another model: its digest begins with %s, the leader's with "
+                        "%s",
+                        device, theirs, ours);
+    return DTR_OK;
+}
+
 static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
                         struct dtr_error *error) {
     struct dtr_reader reader;
@@ -65,8 +84,9 @@ static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
         status = dtr_read_address(&reader, &address, error);
     if (status)
         return status;
-    if (memcmp(address.digest, session->device->model->digest, 32) != 0)
-        return dtr_fail(error, DTR_E_CONFIG, "device %u has another model", peer->device);
+    status = check_alike(session->device, peer->device, &address, error);
+    if (status)
+        return status;
     memcpy(peer->address, address.text, strlen(address.text) + 1);
     return DTR_OK;
 }

@@ -173,12 +173,14 @@ static int join(struct worker *worker, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     const uint32_t devices = worker->experiment->devices;
     const uint64_t patience_ns = UINT64_C(60000000000);
-    char text[DTR_ADDRESS_MAX];
+    char text[DTR_ADDRESS_MAX], transport[256];
     int status = dtr_device_address(device, worker->here[0] ? worker->here : NULL, text, error);
     if (status)
         return status;
-    dtr_write_address(&worker->writer,
-                      &(struct dtr_address){.text = text, .digest = device->model->digest});
+    dtr_device_transport(device, transport, sizeof transport);
+    dtr_write_address(&worker->writer, &(struct dtr_address){.text = text,
+                                                             .transport = transport,
+                                                             .digest = device->model->digest});
     status = send_written(worker, DTR_FRAME_ADDRESS, error);
     struct dtr_reader reader;
     if (!status)

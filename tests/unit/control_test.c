@@ -326,7 +326,9 @@ static void write_setup(struct stage *stage, struct dtr_writer *writer) {
 
 static void write_address(struct stage *stage, struct dtr_writer *writer) {
     dtr_write_address(
-        writer, &(struct dtr_address){.text = "1/2/cafe", .digest = stage->device->model->digest});
+        writer, &(struct dtr_address){.text = "1/2/cafe",
+                                      .transport = "shm 1",
+                                      .digest = stage->device->model->digest});
 }
 
 static void write_group(struct stage *stage, struct dtr_writer *writer) {
