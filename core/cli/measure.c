@@ -31,6 +31,7 @@ static int take_in(struct job *job, const struct dtr_request *request,
         if (job->wanted->progress)
             dtr_progress_end(job->wanted->progress);
         dtr_outcome_print(job->experiment, outcome, stdout);
+        fflush(stdout);
     }
     return dtr_report_add(job->report, response, outcome, error);
 }

@@ -94,7 +94,7 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
     } else {
         cJSON_AddNullToObject(json, "predicted_ms");
     }
-    cJSON_AddItemToObject(json, "plan", dtr_report_plan_json(plan));
+    cJSON_AddItemToObject(json, "plan", dtr_report_plan_json(plan, NULL));
     cJSON *devices = cJSON_AddArrayToObject(json, "devices");
     for (uint32_t i = 0; i < plan->devices; i++) {
         struct dtr_schedule *schedule;

@@ -297,6 +297,8 @@ static int make_cluster(struct dtr_experiment_store *store, struct dtr_error *er
     experiment->launch = values->launch;
     experiment->addresses = values->addresses;
     experiment->key_file = or_null(values->key_file);
+    experiment->lost_after_ns = (uint64_t)values->lost_after_ms * 1000000;
+    experiment->hung_after_ns = (uint64_t)values->hung_after_ms * 1000000;
     return status;
 }
 

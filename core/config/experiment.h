@@ -69,6 +69,8 @@ struct dtr_experiment {
     const char *launch;                 /* local, remote, or a transport's name */
     struct dtr_list addresses;          /* of the workers */
     const char *key_file;               /* absolute, or NULL */
+    uint64_t lost_after_ns; /* silent for so long: lost */
+    uint64_t hung_after_ns; /* at one step for so long: lost; 0: never */
     struct dtr_device_settings *device; /* [devices] */
 
     int32_t dtype;                   /* enum dtr_dtype, [kernel] dtype */

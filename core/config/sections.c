@@ -152,6 +152,21 @@ static const struct dtr_param cluster[] = {
      .help = "With launch = remote, the key that all devices share.",
      .type = DTR_PATH,
      AT(cluster, key_file)},
+    {.key = "lost_after_ms",
+     .fallback = "700",
+     .unit = "ms",
+     .range = "20..3600000",
+     .help = "A device that gives no sign of life for so long is lost; a shorter stall of its "
+             "network is none.",
+     .type = DTR_INT,
+     AT(cluster, lost_after_ms)},
+    {.key = "hung_after_ms",
+     .fallback = "10000",
+     .unit = "ms",
+     .range = "0..3600000",
+     .help = "A device is also lost when it computes at one step of a layer for so long; 0: never.",
+     .type = DTR_INT,
+     AT(cluster, hung_after_ms)},
     {.key = NULL},
 };
 

@@ -51,6 +51,7 @@ struct dtr_section_cluster {
     const char *launch;
     struct dtr_list addresses;
     const char *key_file;
+    int64_t lost_after_ms, hung_after_ms;
 };
 
 struct dtr_section_device {

@@ -116,6 +116,42 @@ void dtr_profile_free(struct dtr_profile *profile) {
     free(profile);
 }
 
+static bool select_device(const struct dtr_profile *from, uint32_t device, uint32_t index,
+                          const uint32_t *devices, struct dtr_profile *to) {
+    const size_t probes = from->probes_count;
+    memcpy(to->seconds + index * probes, from->seconds + device * probes,
+           probes * sizeof *to->seconds);
+    for (uint32_t i = 0; i < to->devices; i++)
+        to->link[(size_t)index * to->devices + i] =
+            from->link[(size_t)device * from->devices + devices[i]];
+    to->kernel[index] = strdup(from->kernel[device] ? from->kernel[device] : "");
+    return to->kernel[index] != NULL;
+}
+
+int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *devices, uint32_t count,
+                       struct dtr_profile **selected_p, struct dtr_error *error) {
+    const size_t probes = profile->probes_count;
+    struct dtr_profile *selected = allocate(count);
+    if (!selected)
+        return dtr_fail_memory(error);
+    selected->probes = malloc((probes + 1) * sizeof *selected->probes);
+    selected->seconds = calloc(count * probes + 1, sizeof *selected->seconds);
+    bool complete = selected->probes && selected->seconds;
+    if (complete && probes)
+        memcpy(selected->probes, profile->probes, probes * sizeof *selected->probes);
+    selected->probes_count = profile->probes_count;
+    for (uint32_t i = 0; i < count && complete; i++)
+        complete = select_device(profile, devices[i], i, devices, selected);
+    if (!complete) {
+        dtr_profile_free(selected);
+        return dtr_fail_memory(error);
+    }
+    memcpy(selected->model, profile->model, sizeof selected->model);
+    memcpy(selected->cpu, profile->cpu, sizeof selected->cpu);
+    *selected_p = selected;
+    return DTR_OK;
+}
+
 /* --- files ------------------------------------------------------------------------------------ */
 
 static void write_device(const struct dtr_profile *profile, uint32_t device, FILE *out) {

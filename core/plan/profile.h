@@ -38,6 +38,10 @@ int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, ui
                        struct dtr_profile **profile_p, struct dtr_error *error);
 void dtr_profile_free(struct dtr_profile *profile);
 
+/* The profile of some of the devices, in the order of the list. */
+int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *devices, uint32_t count,
+                       struct dtr_profile **selected_p, struct dtr_error *error);
+
 /* As an INI file, and back.  DTR_E_SYSTEM, DTR_E_CONFIG. */
 int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error);
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error);

@@ -175,6 +175,29 @@ static void print_decisions(const struct dtr_report *report, FILE *out) {
     }
 }
 
+/* Requests as the samples are counted; below 0 before them. */
+static double request_of(const struct dtr_report *report, const struct dtr_event *event) {
+    return (double)event->request - 1 - (double)report->experiment->warmup;
+}
+
+static void print_events(const struct dtr_report *report, FILE *out) {
+    size_t count;
+    const struct dtr_event *events = dtr_session_events(report->session, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct dtr_event *event = &events[i];
+        if (request_of(report, event) < 0)
+            fputs("before: ", out);
+        else
+            fprintf(out, "request %.0f: ", request_of(report, event));
+        if (!event->lost)
+            fprintf(out, "device %u was taken in again\n", event->device);
+        else
+            fprintf(out, "%s; answered %.0f ms later\n", event->cause, event->answered_ms);
+    }
+    if (count)
+        fputc('\n', out);
+}
+
 void dtr_report_print(const struct dtr_report *report, FILE *out) {
     const struct dtr_plan *plan = dtr_session_current_plan(report->session);
     struct latency latency;
@@ -192,6 +215,7 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
         fprintf(out, "predicted %.2f ms for the last request; replanned %llu times\n\n",
                 report->predicted_s * 1e3, (unsigned long long)report->replans);
     print_decisions(report, out);
+    print_events(report, out);
     fputs("device  kernel      compute ms  communicate ms     sent kB  received kB  "
           "weights MiB  peak MiB\n",
           out);
@@ -224,13 +248,14 @@ static cJSON *model_json(const struct dtr_report *report) {
     return json;
 }
 
-cJSON *dtr_report_plan_json(const struct dtr_plan *plan) {
+cJSON *dtr_report_plan_json(const struct dtr_plan *plan, const uint32_t *members) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddItemToObject(json, "strategy", strategies_json(plan));
     cJSON *placement = cJSON_AddArrayToObject(json, "placement");
     for (uint32_t i = 0; i < plan->devices; i++) {
         cJSON *device = cJSON_CreateObject();
         cJSON *divisions = cJSON_AddArrayToObject(device, "divisions");
+        cJSON_AddNumberToObject(device, "device", members ? members[i] : i);
         cJSON_AddNumberToObject(device, "share", plan->share[i]);
         for (uint32_t d = 0; d < plan->divisions; d++)
             if (dtr_plan_holds(plan, d, i))
@@ -278,15 +303,42 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     return json;
 }
 
+static cJSON *event_json(const struct dtr_report *report, const struct dtr_event *event) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "device", event->device);
+    cJSON_AddStringToObject(json, "event", event->lost ? "lost" : "returned");
+    cJSON_AddNumberToObject(json, "time", event->time_s);
+    if (request_of(report, event) < 0)
+        cJSON_AddNullToObject(json, "request");
+    else
+        cJSON_AddNumberToObject(json, "request", request_of(report, event));
+    if (!event->lost)
+        return json;
+    cJSON_AddStringToObject(json, "cause", event->cause);
+    cJSON_AddNumberToObject(json, "silent_ms", event->silent_ms);
+    cJSON_AddNumberToObject(json, "answered_ms", event->answered_ms);
+    return json;
+}
+
+static void add_events(const struct dtr_report *report, cJSON *json) {
+    size_t count;
+    const struct dtr_event *events = dtr_session_events(report->session, &count);
+    cJSON *list = cJSON_AddArrayToObject(json, "events");
+    for (size_t i = 0; i < count; i++)
+        cJSON_AddItemToArray(list, event_json(report, &events[i]));
+}
+
 cJSON *dtr_report_json(const struct dtr_report *report) {
     char why[100];
+    uint32_t count;
+    const uint32_t *members = dtr_session_members(report->session, &count);
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "experiment", report->experiment->name);
     cJSON_AddStringToObject(json, "version", PACKAGE_VERSION);
     cJSON_AddBoolToObject(json, "valid", dtr_report_valid(report, why, sizeof why));
     cJSON_AddItemToObject(json, "model", model_json(report));
     cJSON_AddItemToObject(json, "plan",
-                          dtr_report_plan_json(dtr_session_current_plan(report->session)));
+                          dtr_report_plan_json(dtr_session_current_plan(report->session), members));
     add_latency(report, json);
     if (report->predicted_s > 0)
         cJSON_AddNumberToObject(json, "predicted_ms", report->predicted_s * 1e3);
@@ -297,6 +349,7 @@ cJSON *dtr_report_json(const struct dtr_report *report) {
         cJSON_AddItemToArray(devices, device_json(report, i));
     cJSON_AddNumberToObject(json, "replans", (double)report->replans);
     cJSON_AddItemToObject(json, "decisions", cJSON_Duplicate(report->decisions, true));
+    add_events(report, json);
     cJSON_AddItemToObject(json, "outputs", cJSON_Duplicate(report->outputs, true));
     return json;
 }

@@ -26,8 +26,9 @@ int dtr_report_add(struct dtr_report *report, const struct dtr_response *respons
  * written to `why`. */
 bool dtr_report_valid(const struct dtr_report *report, char *why, size_t bytes);
 
-/* How the groups run, where the weights are, and why. */
-cJSON *dtr_report_plan_json(const struct dtr_plan *plan);
+/* How the groups run, where the weights are, and why.  `members`: the numbers of the plan's devices;
+ * NULL: they are all there. */
+cJSON *dtr_report_plan_json(const struct dtr_plan *plan, const uint32_t *members);
 
 void dtr_report_print(const struct dtr_report *report, FILE *out);
 cJSON *dtr_report_json(const struct dtr_report *report);

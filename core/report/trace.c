@@ -54,7 +54,7 @@ static void write_step(struct writer *writer, const struct dtr_device_trace *tra
             communicates ? "communicate" : "compute", dtr_step_kind_name(step->kind),
             step->weight >= 0 ? " " : "",
             step->weight >= 0 ? dtr_weight_kind_name(schedule->weights[step->weight].kind) : "",
-            schedule->device, microseconds(writer, trace->begin_ns[index]),
+            trace->device, microseconds(writer, trace->begin_ns[index]),
             (double)(trace->end_ns[index] - trace->begin_ns[index]) * 1e-3, index, place,
             step->out.buffer >= 0 ? dtr_range_count(step->out.rows) : 0);
     if (communicates)
@@ -77,7 +77,7 @@ static void write_flight(struct writer *writer, const struct dtr_device_trace *t
     fprintf(writer->file,
             "{\"ph\":\"X\",\"cat\":\"flight\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,"
             "\"dur\":%.3f,\"args\":{\"tag\":%u,\"layer\":%u,\"sent\":%llu,\"received\":%llu}}",
-            dtr_collective_kind_name(collective->kind), schedule->device, row + 1,
+            dtr_collective_kind_name(collective->kind), trace->device, row + 1,
             microseconds(writer, times->begin_ns), (double)(times->end_ns - times->begin_ns) * 1e-3,
             collective->tag, collective->layer, (unsigned long long)sent,
             (unsigned long long)received);
@@ -86,8 +86,8 @@ static void write_flight(struct writer *writer, const struct dtr_device_trace *t
 static void write_device(struct writer *writer, const struct dtr_device_trace *trace) {
     const struct dtr_schedule *schedule = trace->schedule;
     uint64_t free_ns[ROWS] = {0};
-    name_track(writer, "process_name", schedule->device, 0, "device", schedule->device);
-    name_track(writer, "thread_name", schedule->device, 0, "steps of device", schedule->device);
+    name_track(writer, "process_name", trace->device, 0, "device", trace->device);
+    name_track(writer, "thread_name", trace->device, 0, "steps of device", trace->device);
     for (uint32_t i = 0; i < schedule->steps_count; i++)
         write_step(writer, trace, i);
     for (uint32_t i = 0; i < schedule->collectives_count; i++)

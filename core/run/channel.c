@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "run/frame.h"
 
-enum { SLOTS = 4 };
+enum { SLOTS = 16 };
 
 /* Frames wait in a ring of slots whose memory is used again; the reader waits when it is full.
  * The slot before `first` is the one that the caller is looking at. */
@@ -25,9 +26,11 @@ struct dtr_channel {
     bool sealed;
     struct dtr_seal in, out;
     pthread_t thread;
+    pthread_mutex_t sending; /* a frame at a time */
+    atomic_uint_least64_t heard_ns;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct dtr_frame_buffer slots[SLOTS];
+    struct dtr_frame_buffer slots[SLOTS], beat;
     uint32_t first, count;
     bool closed, stopping;
     bool ended; /* the thread's: DTR_FRAME_END or DTR_FRAME_LEAVE has come */
@@ -46,7 +49,7 @@ static bool readable(const struct dtr_channel *channel) {
 }
 
 static bool read_all(void *arg, void *out, size_t length) {
-    const struct dtr_channel *channel = arg;
+    struct dtr_channel *channel = arg;
     uint8_t *at = out;
     while (length) {
         if (!readable(channel))
@@ -55,6 +58,7 @@ static bool read_all(void *arg, void *out, size_t length) {
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return false;
         if (got > 0) {
+            atomic_store_explicit(&channel->heard_ns, dtr_now_ns(), memory_order_relaxed);
             at += got;
             length -= (size_t)got;
         }
@@ -80,6 +84,8 @@ static bool read_frame(struct dtr_channel *channel) {
     size_t length;
     if (!dtr_frame_read_header(&stream, seal, DTR_FRAME_TYPES, &type, &length))
         return false;
+    if (type == DTR_FRAME_BEAT && !length)
+        return dtr_frame_read_contents(&stream, seal, 0, &channel->beat);
     struct dtr_frame_buffer *slot = free_slot(channel);
     if (!slot || !dtr_frame_read_contents(&stream, seal, length, slot))
         return false;
@@ -139,10 +145,12 @@ int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
     pthread_cond_init(&channel->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&channel->lock, NULL);
+    pthread_mutex_init(&channel->sending, NULL);
     const int failed = pthread_create(&channel->thread, NULL, read_frames, channel);
     if (failed) {
         pthread_cond_destroy(&channel->changed);
         pthread_mutex_destroy(&channel->lock);
+        pthread_mutex_destroy(&channel->sending);
         close(channel->stop_fd);
         free(channel);
         return dtr_fail(error, DTR_E_SYSTEM, "cannot start a thread: %s", strerror(failed));
@@ -164,10 +172,12 @@ void dtr_channel_free(struct dtr_channel *channel) {
     pthread_join(channel->thread, NULL);
     pthread_cond_destroy(&channel->changed);
     pthread_mutex_destroy(&channel->lock);
+    pthread_mutex_destroy(&channel->sending);
     close(channel->stop_fd);
     close(channel->fd);
     for (int i = 0; i < SLOTS; i++)
         free(channel->slots[i].bytes);
+    free(channel->beat.bytes);
     sodium_memzero(&channel->in, sizeof channel->in);
     sodium_memzero(&channel->out, sizeof channel->out);
     free(channel);
@@ -193,9 +203,11 @@ int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, cons
     const struct dtr_frame_stream stream = {.arg = channel, .write = send_all};
     if (length > DTR_FRAME_MAX)
         return DTR_E_UNSUPPORTED;
-    return dtr_frame_write(&stream, channel->sealed ? &channel->out : NULL, type, bytes, length)
-               ? DTR_OK
-               : DTR_E_PEER;
+    pthread_mutex_lock(&channel->sending);
+    const bool sent =
+        dtr_frame_write(&stream, channel->sealed ? &channel->out : NULL, type, bytes, length);
+    pthread_mutex_unlock(&channel->sending);
+    return sent ? DTR_OK : DTR_E_PEER;
 }
 
 int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
@@ -228,4 +240,20 @@ bool dtr_channel_closed(struct dtr_channel *channel) {
     const bool closed = channel->closed;
     pthread_mutex_unlock(&channel->lock);
     return closed;
+}
+
+void dtr_channel_hang_up(struct dtr_channel *channel) {
+    shutdown(channel->fd, SHUT_RDWR);
+}
+
+uint64_t dtr_channel_heard_ns(const struct dtr_channel *channel) {
+    return atomic_load_explicit(&channel->heard_ns, memory_order_relaxed);
+}
+
+void dtr_channel_put_back(struct dtr_channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    channel->first = (channel->first + SLOTS - 1) % SLOTS;
+    channel->count++;
+    pthread_cond_broadcast(&channel->changed);
+    pthread_mutex_unlock(&channel->lock);
 }

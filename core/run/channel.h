@@ -33,6 +33,7 @@ enum dtr_frame_type {
     DTR_FRAME_LEAVE,     /* leader, in place of the setup: no more sessions    */
     DTR_FRAME_FETCH,     /* worker: asks for a piece of the weights            */
     DTR_FRAME_PIECE,     /* leader: the piece                                  */
+    DTR_FRAME_BEAT,      /* worker: it is alive; not received by anybody       */
     DTR_FRAME_TYPES
 };
 
@@ -64,16 +65,24 @@ int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
                        struct dtr_error *error);
 void dtr_channel_free(struct dtr_channel *channel);
 
-/* Sends a frame; blocks while the stream is full.  Any one thread at a time.  DTR_E_PEER. */
+/* Sends a frame; blocks while the stream is full.  Any thread.  DTR_E_PEER. */
 int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, const void *bytes,
                      size_t length);
 
 /* The next frame; blocks up to the deadline (CLOCK_MONOTONIC).  DTR_E_PEER when the other side is
  * gone, DTR_E_TIMEOUT. */
-int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
-                        struct dtr_frame *frame);
+int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns, struct dtr_frame *frame);
+
+/* The frame that was received last is received once more. */
+void dtr_channel_put_back(struct dtr_channel *channel);
 
 /* True once the other side is gone. */
 bool dtr_channel_closed(struct dtr_channel *channel);
+
+/* Ends the stream, so that both sides find each other gone.  Any thread. */
+void dtr_channel_hang_up(struct dtr_channel *channel);
+
+/* When the last bytes came in, on the clock of dtr_now_ns(); 0: none yet.  Any thread. */
+uint64_t dtr_channel_heard_ns(const struct dtr_channel *channel);
 
 #endif

@@ -55,10 +55,13 @@ int dtr_device_open(const struct dtr_experiment *experiment, const struct dtr_mo
         .plugins = plugins,
         .log = log,
         .device = index,
+        .rank = index,
+        .epoch = 1,
         .options = *options,
         .tokens_max = options->sequences_max * options->length_max,
         .cache = calloc(CACHE, sizeof *device->cache),
     };
+    pthread_mutex_init(&device->lock, NULL);
     int status =
         device->cache ? dtr_model_open(source, &device->model, error) : dtr_fail_memory(error);
     if (!status)
@@ -87,17 +90,14 @@ static void *transport_self(const struct dtr_device *device) {
 void dtr_device_close(struct dtr_device *device) {
     if (!device)
         return;
-    for (uint32_t i = 0; i < device->cached; i++)
-        dtr_program_free(device->cache[i]);
+    dtr_device_leave(device);
     free(device->cache);
     dtr_executor_free(device->executor);
-    dtr_engine_free(device->engine);
-    if (device->joined)
-        transport_ops(device)->leave(transport_self(device));
     dtr_chain_close(device->transport);
     dtr_kernels_close(device->kernels);
     dtr_model_close(device->model);
-    dtr_plan_free(device->plan);
+    pthread_mutex_destroy(&device->lock);
+    free(device->numbers);
     free(device);
 }
 
@@ -124,24 +124,76 @@ void dtr_device_transport(const struct dtr_device *device, char *text, size_t by
                                  chain.plugin[i]->name, chain.plugin[i]->version);
 }
 
-int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,
-                    struct dtr_error *error) {
-    if (!device->transport)
-        return DTR_OK;
-    atomic_store(&device->linked, true);
-    /* What came before the line above did not reach the transport. */
-    if (atomic_load(&device->aborted))
+static int take_numbers(struct dtr_device *device, const struct dtr_group *group,
+                        const uint32_t *numbers, struct dtr_error *error) {
+    uint32_t *copy = realloc(device->numbers, group->devices * sizeof *copy);
+    if (!copy)
+        return dtr_fail_memory(error);
+    memcpy(copy, numbers, group->devices * sizeof *copy);
+    device->numbers = copy;
+    device->numbered = group->devices;
+    device->rank = group->device;
+    return DTR_OK;
+}
+
+/* From here on dtr_device_abort() reaches the transport; false when it came before. */
+static bool begin_epoch(struct dtr_device *device, uint64_t epoch, bool linked) {
+    pthread_mutex_lock(&device->lock);
+    device->epoch = epoch;
+    device->linked = linked;
+    const bool aborted = device->aborted_epoch >= epoch;
+    pthread_mutex_unlock(&device->lock);
+    return !aborted;
+}
+
+static void unlink_transport(struct dtr_device *device) {
+    pthread_mutex_lock(&device->lock);
+    device->linked = false;
+    pthread_mutex_unlock(&device->lock);
+}
+
+int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
+                    const uint32_t *numbers, uint64_t deadline_ns, struct dtr_error *error) {
+    const bool travels = device->transport && group->devices > 1;
+    dtr_device_leave(device);
+    int status = take_numbers(device, group, numbers, error);
+    if (status)
+        return status;
+    if (!begin_epoch(device, group->epoch, travels))
         return dtr_fail(error, DTR_E_ABORTED, "joining the group was aborted");
-    const int status =
-        transport_ops(device)->join(transport_self(device), group, deadline_ns, error);
-    if (!status)
-        device->joined = true;
+    if (!travels)
+        return DTR_OK;
+    status = transport_ops(device)->join(transport_self(device), group, deadline_ns, error);
+    device->joined = !status;
+    /* An abort of a group that was not joined would be left over for the next. */
+    if (status)
+        unlink_transport(device);
     return status;
+}
+
+static void forget_programs(struct dtr_device *device) {
+    for (uint32_t i = 0; i < device->cached; i++)
+        dtr_program_free(device->cache[i]);
+    device->cached = 0;
+    dtr_plan_free(device->plan);
+    device->plan = NULL;
+}
+
+void dtr_device_leave(struct dtr_device *device) {
+    unlink_transport(device);
+    forget_programs(device);
+    if (device->executor)
+        dtr_executor_set_engine(device->executor, NULL);
+    dtr_engine_free(device->engine);
+    device->engine = NULL;
+    if (device->joined)
+        transport_ops(device)->leave(transport_self(device));
+    device->joined = false;
 }
 
 /* Until then the transport is free for measurements. */
 static int start_engine(struct dtr_device *device, struct dtr_error *error) {
-    if (!device->transport || device->engine)
+    if (!device->joined || device->engine)
         return DTR_OK;
     const int status =
         dtr_engine_create(dtr_chain_top(device->transport), device->log, &device->engine, error);
@@ -149,10 +201,25 @@ static int start_engine(struct dtr_device *device, struct dtr_error *error) {
     return status;
 }
 
-void dtr_device_abort(struct dtr_device *device) {
-    atomic_store(&device->aborted, true);
-    if (atomic_load(&device->linked))
+void dtr_device_abort(struct dtr_device *device, uint64_t epoch) {
+    pthread_mutex_lock(&device->lock);
+    if (device->aborted_epoch < epoch)
+        device->aborted_epoch = epoch;
+    if (device->linked && device->epoch <= epoch)
         transport_ops(device)->abort(transport_self(device));
+    pthread_mutex_unlock(&device->lock);
+}
+
+bool dtr_device_aborted(struct dtr_device *device) {
+    pthread_mutex_lock(&device->lock);
+    const bool aborted = device->aborted_epoch >= device->epoch;
+    pthread_mutex_unlock(&device->lock);
+    return aborted;
+}
+
+int dtr_device_suspect(const struct dtr_device *device) {
+    const int rank = device->engine ? dtr_engine_lost_peer(device->engine) : -1;
+    return rank >= 0 && (uint32_t)rank < device->numbered ? (int)device->numbers[rank] : -1;
 }
 
 /* --- weights and programs --------------------------------------------------------------------- */
@@ -209,64 +276,93 @@ int dtr_device_schedule_of(const struct dtr_device *device, uint32_t other,
     return dtr_lower(&lowering, schedule_p, error);
 }
 
-/* The weights of one open strategy, found by lowering the largest request under it. */
-static int load_strategy(struct dtr_device *device, const struct dtr_plan *plan,
-                         const struct dtr_request *largest, struct dtr_error *error) {
-    const struct dtr_lowering lowering = lowering_of(device, device->device, largest, plan);
-    struct dtr_schedule *schedule;
+/* The schedules of the largest request under every open strategy, [strategies], NULL where one is
+ * not open: what they need is what is loaded. */
+static int lower_open(const struct dtr_device *device, struct dtr_plan *plan,
+                      struct dtr_schedule **schedules, struct dtr_error *error) {
+    const struct dtr_session_options *options = &device->options;
+    uint32_t *lengths = malloc(options->sequences_max * sizeof *lengths);
+    int status = lengths ? DTR_OK : dtr_fail_memory(error);
+    for (uint32_t i = 0; i < options->sequences_max && !status; i++)
+        lengths[i] = options->length_max;
+    const struct dtr_request largest = {.sequences = options->sequences_max, .lengths = lengths};
+    for (uint32_t i = 0; i < plan->strategies && !status; i++) {
+        if (!plan->open[i])
+            continue;
+        for (uint32_t g = 0; g < plan->groups; g++)
+            plan->strategy[g] = i;
+        const struct dtr_lowering lowering = lowering_of(device, device->rank, &largest, plan);
+        status = dtr_lower(&lowering, &schedules[i], error);
+    }
+    free(lengths);
+    return status;
+}
+
+/* Lets go of prepared weights that none of the schedules needs. */
+static void let_go(struct dtr_device *device, struct dtr_schedule *const *schedules,
+                   uint32_t count) {
+    dtr_kernels_unmark(device->kernels);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; schedules[i] && j < schedules[i]->weights_count; j++)
+            dtr_kernels_mark(device->kernels, &schedules[i]->weights[j]);
+    dtr_kernels_sweep(device->kernels);
+}
+
+/* The weights of a schedule, which is taken over, one by one: a device that is loading can be told
+ * to stop. */
+static int load_schedule(struct dtr_device *device, struct dtr_schedule **schedule_p,
+                         struct dtr_error *error) {
+    const struct dtr_schedule *schedule = *schedule_p;
     struct dtr_program *program;
-    int status = dtr_lower(&lowering, &schedule, error);
+    for (uint32_t i = 0; i < schedule->weights_count; i++) {
+        if (dtr_device_aborted(device))
+            return dtr_fail(error, DTR_E_ABORTED, "loading weights was aborted");
+        const int status = dtr_kernels_prepare(device->kernels, device->model,
+                                               &schedule->weights[i], device->tokens_max, error);
+        if (status)
+            return status;
+    }
+    int status =
+        dtr_executor_load(device->executor, *schedule_p, device->tokens_max, &program, error);
     if (status)
         return status;
-    status = dtr_executor_load(device->executor, schedule, device->tokens_max, &program, error);
-    if (status) {
-        dtr_schedule_free(schedule);
-        return status;
-    }
+    *schedule_p = NULL;
     status = dtr_executor_reserve(device->executor, program, error);
     dtr_program_free(program);
     return status;
 }
 
-static int load_strategies(struct dtr_device *device, struct dtr_plan *plan,
-                           const struct dtr_request *largest, struct dtr_error *error) {
-    for (uint32_t i = 0; i < plan->strategies; i++) {
-        if (!plan->open[i])
-            continue;
-        for (uint32_t g = 0; g < plan->groups; g++)
-            plan->strategy[g] = i;
-        const int status = load_strategy(device, plan, largest, error);
-        if (status)
-            return status;
-    }
-    return DTR_OK;
+static int load_open(struct dtr_device *device, struct dtr_plan *plan,
+                     struct dtr_schedule **schedules, struct dtr_error *error) {
+    int status = lower_open(device, plan, schedules, error);
+    if (!status)
+        let_go(device, schedules, plan->strategies);
+    for (uint32_t i = 0; i < plan->strategies && !status; i++)
+        if (schedules[i])
+            status = load_schedule(device, &schedules[i], error);
+    return status;
 }
 
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
                     struct dtr_error *error) {
-    const struct dtr_session_options *options = &device->options;
     int status = start_engine(device, error);
     if (status)
         return status;
-    status = DTR_E_MEMORY;
+    forget_programs(device);
     struct dtr_plan *copy = dtr_plan_copy(plan, error);
     struct dtr_plan *kept = dtr_plan_copy(plan, error);
-    uint32_t *lengths = malloc(options->sequences_max * sizeof *lengths);
-    if (!copy || !kept || !lengths) {
-        dtr_fail_memory(error);
-        goto out_free;
+    struct dtr_schedule **schedules = calloc(plan->strategies, sizeof *schedules);
+    if (copy && kept && schedules)
+        status = load_open(device, copy, schedules, error);
+    else
+        status = dtr_fail_memory(error);
+    if (!status) {
+        device->plan = kept;
+        kept = NULL;
     }
-    for (uint32_t i = 0; i < options->sequences_max; i++)
-        lengths[i] = options->length_max;
-    const struct dtr_request largest = {.sequences = options->sequences_max, .lengths = lengths};
-    status = load_strategies(device, copy, &largest, error);
-    if (status)
-        goto out_free;
-    dtr_plan_free(device->plan);
-    device->plan = kept;
-    kept = NULL;
-out_free:
-    free(lengths);
+    for (uint32_t i = 0; schedules && i < plan->strategies; i++)
+        dtr_schedule_free(schedules[i]);
+    free(schedules);
     dtr_plan_free(copy);
     dtr_plan_free(kept);
     return status;
@@ -317,7 +413,7 @@ static int make_program(struct dtr_device *device, const struct dtr_request *req
     const uint32_t groups = device->plan->groups;
     memcpy(device->plan->strategy, strategy, groups * sizeof *strategy);
     device->plan->tiles = tiles;
-    int status = dtr_device_schedule_of(device, device->device, request, &schedule, error);
+    int status = dtr_device_schedule_of(device, device->rank, request, &schedule, error);
     if (!status)
         status =
             dtr_executor_load(device->executor, schedule, device->tokens_max, program_p, error);

@@ -6,7 +6,7 @@
 #ifndef DTR_RUN_DEVICE_H
 #define DTR_RUN_DEVICE_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "config/experiment.h"
 #include "plan/plan.h"
@@ -36,14 +36,19 @@ struct dtr_device {
     const struct dtr_experiment *experiment;
     struct dtr_plugins *plugins;
     const struct dtr_log *log;
-    uint32_t device;
+    uint32_t device;   /* its number in the experiment */
+    uint32_t rank;     /* its number in the group, as schedules count devices */
+    uint32_t *numbers; /* [of the group] what the group's devices are called, or NULL */
+    uint32_t numbered;
     struct dtr_session_options options;
     struct dtr_model *model;
     struct dtr_kernels *kernels;
     struct dtr_open_chain *transport; /* NULL on a single device */
     bool joined;
-    atomic_bool linked; /* join() was called: the transport can be aborted */
-    atomic_bool aborted;
+    pthread_mutex_t lock;   /* guards the three below, which any thread may look at */
+    uint64_t epoch;         /* of the group it is in, or is joining */
+    uint64_t aborted_epoch; /* groups up to this one are given up */
+    bool linked;            /* join() was called: the transport can be aborted */
     struct dtr_engine *engine;
     struct dtr_executor *executor;
     struct dtr_plan *plan; /* its strategies are those of the request that ran last */
@@ -68,11 +73,15 @@ int dtr_device_address(struct dtr_device *device, const char *hint, char *text,
  * tcp 0.1.0"; "" on a single device.  Cut to fit. */
 void dtr_device_transport(const struct dtr_device *device, char *text, size_t bytes);
 
-/* Joins the group; blocks until all have, the deadline passes or the device is aborted. */
-int dtr_device_join(struct dtr_device *device, const struct dtr_group *group, uint64_t deadline_ns,
-                    struct dtr_error *error);
+/* Leaves the group that it is in, if any, and joins this one, whose devices are called `numbers`;
+ * blocks until all have, the deadline passes or the group is aborted.  Programs and plan of the
+ * group before are gone. */
+int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
+                    const uint32_t *numbers, uint64_t deadline_ns, struct dtr_error *error);
+void dtr_device_leave(struct dtr_device *device);
 
-/* Takes a copy of the plan and prepares the weights of every strategy that it keeps open. */
+/* Takes a copy of the plan and prepares the weights of every strategy that it keeps open; weights
+ * that are ready are used again, and those that no such strategy needs are let go first. */
 int dtr_device_load(struct dtr_device *device, const struct dtr_plan *plan,
                     struct dtr_error *error);
 
@@ -87,8 +96,12 @@ int dtr_device_schedule_of(const struct dtr_device *device, uint32_t other,
                            const struct dtr_request *request, struct dtr_schedule **schedule_p,
                            struct dtr_error *error);
 
-/* Gives up what is under way, from any thread. */
-void dtr_device_abort(struct dtr_device *device);
+/* Gives up what is under way in groups up to that epoch, from any thread; UINT64_MAX: for ever. */
+void dtr_device_abort(struct dtr_device *device, uint64_t epoch);
+bool dtr_device_aborted(struct dtr_device *device);
+
+/* The number of the device that was last found lost by the transport, or -1. */
+int dtr_device_suspect(const struct dtr_device *device);
 
 /* What a program's last run took. */
 struct dtr_device_times {

@@ -2,6 +2,7 @@
 #include "run/executor.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,7 @@ struct dtr_executor {
     float *embedding_gamma, *embedding_beta; /* [hidden] */
     float *type_rows;                        /* [types, hidden] */
     float *position_row;                     /* [hidden], scratch */
+    atomic_uint_least64_t computing_ns;
 };
 
 /* --- creation --------------------------------------------------------------------------------- */
@@ -79,6 +81,10 @@ void dtr_executor_free(struct dtr_executor *executor) {
 
 void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine) {
     executor->engine = engine;
+}
+
+uint64_t dtr_executor_computing_ns(const struct dtr_executor *executor) {
+    return atomic_load_explicit(&executor->computing_ns, memory_order_relaxed);
 }
 
 uint64_t dtr_executor_bytes(const struct dtr_executor *executor) {
@@ -376,15 +382,19 @@ int dtr_executor_run(struct dtr_executor *executor, struct dtr_program *program,
     uint64_t at = dtr_now_ns();
     for (uint32_t i = 0; i < schedule->steps_count; i++) {
         const struct dtr_step *step = &schedule->steps[i];
+        const bool computes = step->kind != DTR_STEP_START && step->kind != DTR_STEP_WAIT;
+        atomic_store_explicit(&executor->computing_ns, computes ? at : 0, memory_order_relaxed);
         const int status = run_step(&run, step);
         program->begin_ns[i] = at;
         program->end_ns[i] = at = dtr_now_ns();
         if (status) {
+            atomic_store_explicit(&executor->computing_ns, 0, memory_order_relaxed);
             failed(&run, step, status, error);
             if (executor->engine)
                 dtr_engine_cancel(executor->engine, program->flights);
             return status;
         }
     }
+    atomic_store_explicit(&executor->computing_ns, 0, memory_order_relaxed);
     return DTR_OK;
 }

@@ -61,6 +61,10 @@ float *dtr_executor_data(const struct dtr_executor *executor, const struct dtr_p
 int dtr_executor_run(struct dtr_executor *executor, struct dtr_program *program,
                      const struct dtr_tokens_input *tokens, struct dtr_error *error);
 
+/* Since when the step under way has been computing, on the clock of dtr_now_ns(); 0: it waits for
+ * others, or nothing runs.  Any thread. */
+uint64_t dtr_executor_computing_ns(const struct dtr_executor *executor);
+
 /* Bytes of the arena. */
 uint64_t dtr_executor_bytes(const struct dtr_executor *executor);
 

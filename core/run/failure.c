@@ -1,79 +1,276 @@
 /* SPDX-License-Identifier: MIT
  *
- * failure.c -- who is to blame when a group fails.
+ * failure.c -- what becomes of a group whose devices come and go.
  */
 #include "run/group.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "run/launch.h"
 
-enum { END_S = 3, BLAME_S = 1 };
+/* Groups of the same devices that break without anybody being lost: the next one is without the
+ * device that the others blame. */
+enum { SAME_AGAIN = 1, MOST_TRIES = 8 };
+/* How long a process that hung up may take to end. */
+#define END_NS UINT64_C(200000000)
 
-/* A failure that only says that somebody else failed. */
-static bool is_echo(int status) {
-    return status == DTR_E_PEER || status == DTR_E_ABORTED || status == DTR_E_CANCELLED;
+bool dtr_group_unsettled(struct dtr_session *session) {
+    return atomic_load(&session->broken_epoch) >= atomic_load(&session->epoch) ||
+           atomic_load(&session->returned);
 }
 
-/* Reads what a worker has said so far; true when it is to blame. */
-static bool to_blame(struct dtr_peer *peer) {
-    struct dtr_frame frame;
-    while (!peer->failure.status && !dtr_channel_receive(peer->channel, 0, &frame)) {
-        struct dtr_reader reader = {.bytes = frame.bytes, .length = frame.length};
-        if (frame.type == DTR_FRAME_FAILED)
-            dtr_read_failed(&reader, &peer->failure);
+/* --- events ----------------------------------------------------------------------------------- */
+
+static double time_of_day_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void note(struct dtr_session *session, const struct dtr_peer *peer, const char *cause) {
+    if (session->events_count == session->events_capacity) {
+        const size_t capacity = session->events_capacity ? 2 * session->events_capacity : 16;
+        struct dtr_event *larger = realloc(session->events, capacity * sizeof *larger);
+        if (!larger)
+            return;
+        session->events = larger;
+        session->events_capacity = capacity;
     }
-    if (peer->failure.status)
-        return !is_echo(peer->failure.status);
-    return dtr_channel_closed(peer->channel);
+    struct dtr_event *event = &session->events[session->events_count++];
+    const uint64_t lost_ns = atomic_load(&peer->lost_ns);
+    *event = (struct dtr_event){
+        .device = peer->device,
+        .lost = cause != NULL,
+        .time_s = time_of_day_s(),
+        .request = session->number,
+    };
+    if (!cause)
+        return;
+    event->time_s -= (double)(dtr_now_ns() - lost_ns) * 1e-9;
+    event->silent_ms = (double)atomic_load(&peer->silent_ns) * 1e-6;
+    event->answered_ms = -(double)lost_ns * 1e-6; /* until the answer */
+    snprintf(event->cause, sizeof event->cause, "%s", cause);
 }
 
-static struct dtr_peer *find_culprit(struct dtr_session *session) {
-    const uint64_t deadline = dtr_now_ns() + BLAME_S * DTR_SECOND_NS;
-    const struct timespec moment = {.tv_nsec = 5000000};
-    for (;;) {
-        for (uint32_t i = 1; i < session->devices; i++)
-            if (session->peers[i].channel && to_blame(&session->peers[i]))
-                return &session->peers[i];
-        if (dtr_now_ns() >= deadline)
-            return NULL;
-        nanosleep(&moment, NULL);
-    }
+void dtr_group_answered(struct dtr_session *session) {
+    const double now_ms = (double)dtr_now_ns() * 1e-6;
+    session->tries = 0;
+    for (; session->events_seen < session->events_count; session->events_seen++)
+        if (session->events[session->events_seen].lost)
+            session->events[session->events_seen].answered_ms += now_ms;
 }
 
-static void tell_survivors(struct dtr_session *session, const struct dtr_peer *culprit,
-                           const char *sentence) {
+/* --- who was lost ----------------------------------------------------------------------------- */
+
+static bool anybody_lost(struct dtr_session *session) {
+    bool any = false;
     for (uint32_t i = 1; i < session->devices; i++) {
         struct dtr_peer *peer = &session->peers[i];
-        if (peer == culprit || !peer->channel)
+        if (atomic_load(&peer->state) != DTR_PEER_MEMBER)
             continue;
+        dtr_peer_hear(peer);
+        any |= atomic_load(&peer->lost);
+    }
+    return any;
+}
+
+/* Where a connection between two devices broke, both are there, and each blames the other or has at
+ * least not got through. */
+static struct dtr_peer *most_blamed(struct dtr_session *session) {
+    struct dtr_peer *found = NULL;
+    uint32_t most = 0;
+    const int own = dtr_device_suspect(session->device);
+    for (uint32_t i = 1; i < session->devices; i++) {
+        uint32_t votes = own == (int)i ? 2 : 0;
+        votes += atomic_load(&session->peers[i].complained) ? 1 : 0;
+        for (uint32_t j = 1; j < session->devices; j++)
+            if (atomic_load(&session->peers[j].state) == DTR_PEER_MEMBER)
+                votes += session->peers[j].suspect == (int)i ? 2 : 0;
+        if (!votes || votes < most || atomic_load(&session->peers[i].state) != DTR_PEER_MEMBER)
+            continue;
+        most = votes;
+        found = &session->peers[i];
+    }
+    return found;
+}
+
+/* Waits for as long as a loss may take to be noticed.  Without one the group is to be formed again
+ * as it is, then without a device that is blamed; after many tries the error stays. */
+static int find_lost(struct dtr_session *session, int status) {
+    const struct timespec moment = {.tv_nsec = 2000000};
+    const uint64_t deadline_ns = dtr_now_ns() + session->experiment->lost_after_ns * 5 / 4 + END_NS;
+    while (!anybody_lost(session) && dtr_now_ns() < deadline_ns)
+        nanosleep(&moment, NULL);
+    if (anybody_lost(session))
+        return DTR_OK;
+    if (++session->tries > MOST_TRIES)
+        return status;
+    if (session->tries <= SAME_AGAIN)
+        return DTR_OK;
+    struct dtr_peer *peer = most_blamed(session);
+    struct dtr_error why = {0};
+    if (!peer)
+        return DTR_OK;
+    dtr_fail(&why, DTR_E_PEER, "its connections to other devices break");
+    dtr_peer_give_up(peer, &why);
+    return DTR_OK;
+}
+
+/* --- doing without ---------------------------------------------------------------------------- */
+
+/* Ends what is left of it and says what happened. */
+static void bury(struct dtr_peer *peer, struct dtr_error *cause) {
+    const uint64_t silent_ns = atomic_load(&peer->silent_ns);
+    const bool is_told = peer->failure.status != DTR_OK;
+    char how[64];
+    dtr_peer_stop(peer, silent_ns || is_told ? 0 : END_NS, how, sizeof how);
+    if (is_told)
+        dtr_fail(cause, DTR_E_PEER, "device %u: %s", peer->device, peer->failure.text);
+    else if (silent_ns)
+        dtr_fail(cause, DTR_E_PEER, "device %u was lost: it was silent for %.0f ms", peer->device,
+                 (double)silent_ns * 1e-6);
+    else
+        dtr_fail(cause, DTR_E_PEER, "device %u was lost: its %s%s", peer->device,
+                 how[0] ? "process " : "connection ended", how);
+}
+
+static void tell_survivors(struct dtr_session *session, const char *sentence) {
+    for (uint32_t i = 1; i < session->devices; i++) {
+        struct dtr_peer *peer = &session->peers[i];
         struct dtr_error ignored = {0};
-        dtr_writer_clear(&session->writer);
-        dtr_write_text(&session->writer, sentence);
+        if (atomic_load(&peer->state) != DTR_PEER_MEMBER || atomic_load(&peer->lost))
+            continue;
+        dtr_writer_clear(&peer->writer);
+        dtr_write_text(&peer->writer, sentence);
         dtr_peer_send(peer, DTR_FRAME_ABORT, &ignored);
+        peer->suspect = -1;
+        atomic_store(&peer->complained, false);
     }
 }
 
-int dtr_group_blame(struct dtr_session *session, int status, struct dtr_error *error) {
-    const bool by_worker = is_echo(status) || atomic_load(&session->interrupted);
-    struct dtr_peer *culprit = by_worker ? find_culprit(session) : NULL;
-    if (!culprit)
-        return status;
-    struct dtr_error cause = {0};
-    if (culprit->failure.status) {
-        dtr_fail(&cause, culprit->failure.status, "device %u: %s", culprit->device,
-                 culprit->failure.text);
-    } else {
-        char how[64] = "";
-        if (culprit->pid > 0)
-            dtr_launch_reap(culprit->pid, dtr_now_ns() + END_S * DTR_SECOND_NS, how, sizeof how);
-        culprit->pid = 0;
-        dtr_fail(&cause, DTR_E_PEER, "device %u was lost%s%s", culprit->device,
-                 how[0] ? ": its process " : "", how);
+/* Drops the lost; `cause` is what is said of the last. */
+static bool drop_lost(struct dtr_session *session, struct dtr_error *cause) {
+    bool any = false;
+    for (uint32_t i = 1; i < session->devices; i++) {
+        struct dtr_peer *peer = &session->peers[i];
+        const enum dtr_peer_state state = atomic_load(&peer->state);
+        struct dtr_error sentence = {0};
+        if (!atomic_load(&peer->lost) || state == DTR_PEER_DOWN || state == DTR_PEER_GONE)
+            continue;
+        bury(peer, &sentence);
+        if (state == DTR_PEER_MEMBER) {
+            any = true;
+            dtr_log(session->log, DTR_LOG_WARN, "%s", sentence.text);
+            note(session, peer, sentence.text);
+            *cause = sentence;
+            session->reports[i] = (struct dtr_device_report){0};
+        }
+        dtr_comeback_add(peer);
     }
-    tell_survivors(session, culprit, cause.text);
-    *error = cause;
-    return cause.status;
+    return any;
+}
+
+static int refuse(struct dtr_session *session, const struct dtr_error *cause,
+                  struct dtr_error *error) {
+    const struct dtr_plugin *transport = dtr_chain_top(session->device->transport)->plugin;
+    return dtr_fail(error, DTR_E_PEER,
+                    "%s; the transport '%s' does not survive the loss of a device", cause->text,
+                    transport->name);
+}
+
+static bool survives(const struct dtr_session *session) {
+    return dtr_chain_top(session->device->transport)->plugin->caps & DTR_CAP_SURVIVES_PEER_LOSS;
+}
+
+/* --- a new group ------------------------------------------------------------------------------ */
+
+/* Who is there.  True when these are others than before. */
+static bool gather(struct dtr_session *session) {
+    bool changed = false;
+    uint32_t members = 1;
+    atomic_store(&session->returned, false);
+    for (uint32_t i = 1; i < session->devices; i++) {
+        const struct dtr_peer *peer = &session->peers[i];
+        const enum dtr_peer_state state = atomic_load(&peer->state);
+        if (state != DTR_PEER_READY && state != DTR_PEER_MEMBER)
+            continue;
+        if (state == DTR_PEER_READY && session->started)
+            note(session, peer, NULL);
+        changed |= members >= session->members || session->member[members] != i;
+        session->member[members++] = i;
+    }
+    changed |= members != session->members;
+    session->members = members;
+    return changed;
+}
+
+static int make_group(struct dtr_session *session, bool changed, struct dtr_error *error) {
+    int status = DTR_OK;
+    changed |= !session->plan;
+    dtr_device_leave(session->device);
+    session->program = NULL;
+    if (changed && !session->measures)
+        status = dtr_group_plan(session, error);
+    if (!status)
+        status = dtr_group_form(session, error);
+    if (!status && session->measures)
+        status = dtr_group_measure(session, error);
+    if (status || session->device->options.only_profile)
+        return status;
+    if (changed && session->measures)
+        status = dtr_group_plan(session, error);
+    if (!status)
+        status = dtr_group_place(session, error);
+    session->replans += !status && session->started;
+    return status;
+}
+
+/* One try.  `cause`: what was said of those who were lost before. */
+static int settle(struct dtr_session *session, struct dtr_error *cause, struct dtr_error *error) {
+    if (drop_lost(session, cause) && !survives(session))
+        return refuse(session, cause, error);
+    tell_survivors(session, cause->text);
+    const int status = make_group(session, gather(session), error);
+    if (status != DTR_E_CONFIG || session->members == session->devices)
+        return status;
+    /* The experiment was right for all of them. */
+    const struct dtr_error why = *error;
+    *error = (struct dtr_error){0};
+    return dtr_fail(error, DTR_E_UNSUPPORTED, "%s; those that are left cannot go on: %s",
+                    cause->text, why.text);
+}
+
+/* True when it is the session that fails, and no device that it could do without. */
+static bool is_final(struct dtr_session *session, int status) {
+    return status == DTR_E_UNSUPPORTED ||
+           (!dtr_is_echo(status) &&
+            atomic_load(&session->broken_epoch) < atomic_load(&session->epoch));
+}
+
+int dtr_group_recover(struct dtr_session *session, int status, struct dtr_error *error) {
+    struct dtr_error cause = {.text = "devices were lost"};
+    if (session->devices < 2)
+        return status;
+    while (status && !is_final(session, status)) {
+        dtr_device_abort(session->device, atomic_load(&session->epoch));
+        status = find_lost(session, status);
+        if (status)
+            return status;
+        *error = (struct dtr_error){0};
+        status = settle(session, &cause, error);
+    }
+    return status;
+}
+
+int dtr_group_settle(struct dtr_session *session, struct dtr_error *error) {
+    struct dtr_error cause = {.text = "devices were lost"};
+    if (atomic_load(&session->broken_epoch) >= atomic_load(&session->epoch))
+        return dtr_group_recover(session, DTR_E_PEER, error);
+    const int status = settle(session, &cause, error);
+    return status ? dtr_group_recover(session, status, error) : DTR_OK;
 }

@@ -33,7 +33,7 @@ static int measure_worker(struct dtr_session *session, uint32_t device, struct d
     struct dtr_peer *peer = &session->peers[device];
     struct dtr_reader reader;
     const char *kernel;
-    dtr_write_probes(&session->writer, profile->probes, profile->probes_count);
+    dtr_write_probes(&peer->writer, profile->probes, profile->probes_count);
     int status = dtr_peer_send(peer, DTR_FRAME_PROBE, error);
     if (!status)
         status = dtr_peer_expect(peer, DTR_FRAME_PROBED, deadline_ns(), &reader, error);
@@ -46,38 +46,45 @@ static int measure_worker(struct dtr_session *session, uint32_t device, struct d
 /* One after the other: devices of one machine would measure each other. */
 static int measure_kernels(struct dtr_session *session, struct dtr_error *error) {
     struct dtr_profile *profile = session->profile;
-    int status = dtr_probe_kernels(session->device, profile->probes, profile->probes_count,
+    int status = DTR_OK;
+    if (!profile->kernel[0]) {
+        status = dtr_probe_kernels(session->device, profile->probes, profile->probes_count,
                                    profile->seconds, error);
-    if (!status)
-        status = keep_kernel(profile, 0, dtr_kernels_name(session->device->kernels), error);
-    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        if (!status)
+            status = keep_kernel(profile, 0, dtr_kernels_name(session->device->kernels), error);
+    }
+    for (uint32_t i = 1; i < session->members && !status; i++) {
+        if (profile->kernel[session->member[i]])
+            continue;
         dtr_group_stage(session, "measuring devices", i);
-        status = measure_worker(session, i, error);
+        status = measure_worker(session, session->member[i], error);
     }
     return status;
 }
 
 /* --- links ------------------------------------------------------------------------------------ */
 
-static int ask_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
+/* Devices by their ranks, as they know each other. */
+static int ask_side(struct dtr_session *session, uint32_t rank, uint32_t peer, bool echoes,
                     struct dtr_error *error) {
     const struct dtr_link_frame frame = {.peer = peer, .echoes = echoes};
-    if (device == 0)
+    if (rank == 0)
         return DTR_OK;
-    dtr_write_link(&session->writer, &frame);
-    return dtr_peer_send(&session->peers[device], DTR_FRAME_LINK, error);
+    struct dtr_peer *member = dtr_member(session, rank);
+    dtr_write_link(&member->writer, &frame);
+    return dtr_peer_send(member, DTR_FRAME_LINK, error);
 }
 
 /* This device's own side, or the answer of the worker that took it. */
-static int finish_side(struct dtr_session *session, uint32_t device, uint32_t peer, bool echoes,
+static int finish_side(struct dtr_session *session, uint32_t rank, uint32_t peer, bool echoes,
                        struct dtr_link *link, struct dtr_error *error) {
     struct dtr_reader reader;
     struct dtr_link_frame frame;
-    if (device == 0)
+    if (rank == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
                       : dtr_probe_link(session->device, peer, link, error);
     int status =
-        dtr_peer_expect(&session->peers[device], DTR_FRAME_LINKED, deadline_ns(), &reader, error);
+        dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_LINKED, deadline_ns(), &reader, error);
     if (!status)
         status = dtr_read_link(&reader, &frame, error);
     if (!status && !echoes)
@@ -85,61 +92,73 @@ static int finish_side(struct dtr_session *session, uint32_t device, uint32_t pe
     return status;
 }
 
+static struct dtr_link *link_of(const struct dtr_session *session, uint32_t from, uint32_t to) {
+    return &session->profile
+                ->link[(size_t)session->member[from] * session->devices + session->member[to]];
+}
+
 static int measure_link(struct dtr_session *session, uint32_t from, uint32_t to,
                         struct dtr_error *error) {
-    struct dtr_link *link = &session->profile->link[(size_t)from * session->devices + to];
+    struct dtr_link link = {0};
     int status = ask_side(session, from, to, false, error);
     if (!status)
         status = ask_side(session, to, from, true, error);
     /* The leader's own side blocks: it comes first. */
     if (!status && to == 0)
-        status = finish_side(session, to, from, true, link, error);
+        status = finish_side(session, to, from, true, &link, error);
     if (!status)
-        status = finish_side(session, from, to, false, link, error);
+        status = finish_side(session, from, to, false, &link, error);
     if (!status && to != 0)
-        status = finish_side(session, to, from, true, link, error);
-    if (!status && (!(link->bytes_per_s > 0) || !(link->latency_s >= 0)))
-        status = dtr_fail(error, DTR_E_CORRUPT, "device %u measured a link that cannot be", from);
+        status = finish_side(session, to, from, true, &link, error);
+    if (!status && (!(link.bytes_per_s > 0) || !(link.latency_s >= 0)))
+        status = dtr_fail(error, DTR_E_CORRUPT, "device %u measured a link that cannot be",
+                          session->member[from]);
+    if (!status)
+        *link_of(session, from, to) = link;
     return status;
 }
 
 /* A link that was not measured is as good as the worse of the ports at its ends. */
-static void fill_links(struct dtr_profile *profile) {
-    const uint32_t n = profile->devices;
+static void fill_links(const struct dtr_session *session) {
+    const uint32_t n = session->members;
     for (uint32_t from = 0; from < n; from++)
         for (uint32_t to = 0; to < n; to++) {
-            struct dtr_link *link = &profile->link[(size_t)from * n + to];
-            const struct dtr_link *out = &profile->link[(size_t)from * n + (from + 1) % n];
-            const struct dtr_link *in = &profile->link[(size_t)((to + n - 1) % n) * n + to];
+            struct dtr_link *link = link_of(session, from, to);
+            const struct dtr_link *out = link_of(session, from, (from + 1) % n);
+            const struct dtr_link *in = link_of(session, (to + n - 1) % n, to);
             if (from != to && !(link->bytes_per_s > 0))
                 *link = out->bytes_per_s < in->bytes_per_s ? *out : *in;
         }
 }
 
 static int measure_links(struct dtr_session *session, struct dtr_error *error) {
-    const uint32_t devices = session->devices;
+    const uint32_t members = session->members;
     int status = DTR_OK;
-    for (uint32_t from = 0; from < devices && !status; from++) {
+    for (uint32_t from = 0; from < members && !status; from++) {
         dtr_group_stage(session, "measuring links", from);
-        for (uint32_t to = 0; to < devices && !status; to++)
-            if (from != to && (devices <= ALL_PAIRS || to == (from + 1) % devices))
+        for (uint32_t to = 0; to < members && !status; to++)
+            if (from != to && !(link_of(session, from, to)->bytes_per_s > 0) &&
+                (members <= ALL_PAIRS || to == (from + 1) % members))
                 status = measure_link(session, from, to, error);
     }
     if (!status)
-        fill_links(session->profile);
+        fill_links(session);
     return status;
 }
 
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_model *model = session->device->model;
     const uint32_t rows = session->device->tokens_max;
-    int status =
-        dtr_profile_create(&model->shape, session->devices, rows, &session->profile, error);
-    if (status)
-        return status;
-    sodium_bin2hex(session->profile->model, sizeof session->profile->model, model->digest,
-                   sizeof model->digest);
-    dtr_planning_cpu(session->profile->cpu, sizeof session->profile->cpu);
+    int status = DTR_OK;
+    if (!session->profile) {
+        status =
+            dtr_profile_create(&model->shape, session->devices, rows, &session->profile, error);
+        if (status)
+            return status;
+        sodium_bin2hex(session->profile->model, sizeof session->profile->model, model->digest,
+                       sizeof model->digest);
+        dtr_planning_cpu(session->profile->cpu, sizeof session->profile->cpu);
+    }
     status = measure_kernels(session, error);
     return status ? status : measure_links(session, error);
 }
@@ -189,12 +208,13 @@ static int compare(const void *a, const void *b) {
 
 /* Collectives are listed in the order in which they begin: nearly always that of their tags. */
 double dtr_group_link_factor(const struct dtr_session *session) {
-    const uint32_t devices = session->devices;
+    const struct dtr_profile *profile = dtr_planning_profile(session->planning);
+    const uint32_t devices = session->members;
     double factors[256];
     uint32_t cursors[64] = {0};
     size_t count = 0;
     uint64_t before_ns = 0;
-    if (!session->profile || devices > 64)
+    if (!profile || devices < 2 || devices > 64)
         return 0;
     for (uint32_t tag = 0; count < sizeof factors / sizeof factors[0]; tag++) {
         struct sight sight = {0};
@@ -207,14 +227,14 @@ double dtr_group_link_factor(const struct dtr_session *session) {
             more |= cursors[i] < schedule->collectives_count;
             if (cursors[i] < schedule->collectives_count &&
                 schedule->collectives[cursors[i]].tag == tag)
-                see(session->profile, schedule, times_of(session, i), cursors[i]++, &sight);
+                see(profile, schedule, times_of(session, i), cursors[i]++, &sight);
         }
         if (!more)
             break;
         /* It shared the ports with the one before while both were under way. */
         const uint64_t begin_ns = sight.begin_ns > before_ns ? sight.begin_ns : before_ns;
         const double took_s =
-            (double)(int64_t)(sight.end_ns - begin_ns) * 1e-9 - session->profile->link[1].latency_s;
+            (double)(int64_t)(sight.end_ns - begin_ns) * 1e-9 - profile->link[1].latency_s;
         if (sight.port_s > 0 && took_s > 1e-6)
             factors[count++] = sight.port_s / took_s;
         before_ns = sight.end_ns > before_ns ? sight.end_ns : before_ns;

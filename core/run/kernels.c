@@ -318,8 +318,8 @@ int dtr_kernels_prepare(struct dtr_kernels *kernels, const struct dtr_model *mod
     return status;
 }
 
-const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
-                                            const struct dtr_weight_key *key) {
+static struct dtr_weight *find_weight(const struct dtr_kernels *kernels,
+                                      const struct dtr_weight_key *key) {
     for (size_t i = 0; i < kernels->count; i++) {
         const struct dtr_weight_key *known = &kernels->weights[i]->key;
         if (known->kind == key->kind && known->layer == key->layer &&
@@ -328,6 +328,36 @@ const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
             return kernels->weights[i];
     }
     return NULL;
+}
+
+const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
+                                            const struct dtr_weight_key *key) {
+    return find_weight(kernels, key);
+}
+
+void dtr_kernels_unmark(struct dtr_kernels *kernels) {
+    for (size_t i = 0; i < kernels->count; i++)
+        kernels->weights[i]->marked = false;
+}
+
+void dtr_kernels_mark(struct dtr_kernels *kernels, const struct dtr_weight_key *key) {
+    struct dtr_weight *weight = find_weight(kernels, key);
+    if (weight)
+        weight->marked = true;
+}
+
+void dtr_kernels_sweep(struct dtr_kernels *kernels) {
+    size_t kept = 0;
+    for (size_t i = 0; i < kernels->count; i++) {
+        struct dtr_weight *weight = kernels->weights[i];
+        if (weight->marked) {
+            kernels->weights[kept++] = weight;
+            continue;
+        }
+        kernels->bytes -= weight->bytes;
+        weight_free(weight);
+    }
+    kernels->count = kept;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct dtr_weight {
     float *gamma, *beta; /* of norms: [columns] each */
     uint32_t in, out;
     uint64_t bytes;
+    bool marked; /* stays when the others are swept away */
 };
 
 /* Opens the experiment's kernel chain for the device, and the reference below it. */
@@ -36,6 +37,12 @@ const char *dtr_kernels_name(const struct dtr_kernels *kernels);
 int dtr_kernels_prepare(struct dtr_kernels *kernels, const struct dtr_model *model,
                         const struct dtr_weight_key *key, uint32_t rows_max,
                         struct dtr_error *error);
+
+/* Lets prepared weights go: unmark all, mark those that are wanted (where they are there), sweep.
+ * Nothing may run meanwhile. */
+void dtr_kernels_unmark(struct dtr_kernels *kernels);
+void dtr_kernels_mark(struct dtr_kernels *kernels, const struct dtr_weight_key *key);
+void dtr_kernels_sweep(struct dtr_kernels *kernels);
 
 /* The prepared weight, or NULL. */
 const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,

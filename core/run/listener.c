@@ -213,7 +213,8 @@ static void say_failure(struct guest *guest, const struct dtr_error *failure) {
     struct dtr_writer writer = {0};
     struct dtr_seal seal = {.counter = 0};
     memcpy(seal.key, guest->keys.out, sizeof seal.key);
-    dtr_write_failed(&writer, failure);
+    dtr_write_failed(&writer, failure, -1);
+    dtr_write_u64(&writer, 0); /* of no group */
     if (!writer.failed)
         dtr_frame_write(&(struct dtr_frame_stream){.arg = &guest->fd, .write = write_all}, &seal,
                         DTR_FRAME_FAILED, writer.bytes, writer.length);

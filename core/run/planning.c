@@ -14,7 +14,11 @@ struct dtr_planning {
     struct dtr_problem problem; /* first: predict() is given its address */
     const struct dtr_experiment *experiment;
     const struct dtr_model *model;
-    const struct dtr_profile *profile;
+    const struct dtr_log *log;
+    uint32_t *member; /* [count] the numbers of the devices that are planned for */
+    uint32_t count;
+    struct dtr_profile *profile;  /* of these */
+    bool chosen;                  /* not by the planner, which is not asked again */
     struct dtr_lowering lowering; /* of the request in the problem */
     struct dtr_device_info *devices;
     struct dtr_strategy_info *strategies;
@@ -52,21 +56,26 @@ static int place_by_hand(const struct dtr_experiment *experiment, uint32_t devic
     return DTR_OK;
 }
 
-static int describe_devices(const struct dtr_experiment *experiment,
-                            const struct dtr_model_shape *shape, struct dtr_planning *planning,
-                            struct dtr_error *error) {
-    for (uint32_t i = 0; i < experiment->devices; i++) {
-        const struct dtr_device_settings *settings = &experiment->device[i];
-        uint8_t *holds = planning->divisions + (size_t)i * shape->divisions;
+static bool is_whole(const struct dtr_planning *planning) {
+    return planning->count == planning->experiment->devices;
+}
+
+static int describe_devices(struct dtr_planning *planning, struct dtr_error *error) {
+    const struct dtr_experiment *experiment = planning->experiment;
+    const uint32_t divisions = planning->model->shape.divisions;
+    for (uint32_t i = 0; i < planning->count; i++) {
+        const uint32_t number = planning->member[i];
+        const struct dtr_device_settings *settings = &experiment->device[number];
+        uint8_t *holds = planning->divisions + (size_t)i * divisions;
         planning->devices[i] = (struct dtr_device_info){
             .size = sizeof(struct dtr_device_info),
             .share = settings->share,
             .memory = settings->memory,
-            .divisions = settings->has_divisions && shape->divisions ? holds : NULL,
+            .divisions = settings->has_divisions && divisions ? holds : NULL,
             .gflops = planning->profile ? dtr_profile_gflops(planning->profile, i) : 0,
         };
         const int status = settings->has_divisions
-                               ? place_by_hand(experiment, i, shape->divisions, holds, error)
+                               ? place_by_hand(experiment, number, divisions, holds, error)
                                : DTR_OK;
         if (status)
             return status;
@@ -190,7 +199,7 @@ static void describe_problem(struct dtr_planning *planning,
     planning->problem = (struct dtr_problem){
         .size = sizeof planning->problem,
         .model = &model->shape,
-        .devices = planning->experiment->devices,
+        .devices = planning->count,
         .device = planning->devices,
         .device_stride = sizeof *planning->devices,
         .link = profile ? profile->link : NULL,
@@ -209,13 +218,12 @@ static int open_planner(struct dtr_planning *planning, const struct dtr_log *log
     struct dtr_chain chain;
     const struct dtr_experiment *experiment = planning->experiment;
     const int status = dtr_experiment_chain(experiment, DTR_PLANNER, 0, &chain, error);
-    return status
-               ? status
-               : dtr_chain_open(&chain, log, 1, 0, experiment->devices, &planning->planner, error);
+    return status ? status
+                  : dtr_chain_open(&chain, log, 1, 0, planning->count, &planning->planner, error);
 }
 
 static bool allocate(struct dtr_planning *planning, const struct dtr_session_options *options) {
-    const uint32_t devices = planning->experiment->devices;
+    const uint32_t devices = planning->count;
     planning->devices = calloc(devices, sizeof *planning->devices);
     planning->strategies = calloc(dtr_strategy_count(), sizeof *planning->strategies);
     planning->divisions = calloc((size_t)devices * planning->model->shape.divisions + 1, 1);
@@ -225,24 +233,40 @@ static bool allocate(struct dtr_planning *planning, const struct dtr_session_opt
            planning->observed;
 }
 
+static int take_members(struct dtr_planning *planning, const struct dtr_members *members,
+                        const struct dtr_profile *profile, struct dtr_error *error) {
+    planning->count = members ? members->count : planning->experiment->devices;
+    planning->member = malloc(planning->count * sizeof *planning->member);
+    if (!planning->member)
+        return dtr_fail_memory(error);
+    for (uint32_t i = 0; i < planning->count; i++)
+        planning->member[i] = members ? members->number[i] : i;
+    return profile ? dtr_profile_select(profile, planning->member, planning->count,
+                                        &planning->profile, error)
+                   : DTR_OK;
+}
+
 int dtr_planning_create(const struct dtr_experiment *experiment,
                         const struct dtr_session_options *options, const struct dtr_model *model,
-                        const struct dtr_profile *profile, const struct dtr_log *log,
-                        struct dtr_planning **planning_p, struct dtr_error *error) {
+                        const struct dtr_profile *profile, const struct dtr_members *members,
+                        const struct dtr_log *log, struct dtr_planning **planning_p,
+                        struct dtr_error *error) {
     struct dtr_planning *planning = calloc(1, sizeof *planning);
     if (!planning)
         return dtr_fail_memory(error);
     planning->experiment = experiment;
     planning->model = model;
-    planning->profile = profile;
-    int status = allocate(planning, options) ? DTR_OK : dtr_fail_memory(error);
+    planning->log = log;
+    int status = take_members(planning, members, profile, error);
+    if (!status && !allocate(planning, options))
+        status = dtr_fail_memory(error);
     if (!status) {
         dtr_strategy_infos(&model->shape, planning->strategies);
         for (uint32_t i = 0; i < options->sequences_max; i++)
             planning->lengths[i] = options->length_max;
         set_request(planning, options->sequences_max, planning->lengths);
         describe_problem(planning, options);
-        status = describe_devices(experiment, &model->shape, planning, error);
+        status = describe_devices(planning, error);
     }
     if (!status)
         status = open_planner(planning, log, error);
@@ -257,6 +281,8 @@ void dtr_planning_free(struct dtr_planning *planning) {
     if (!planning)
         return;
     dtr_chain_close(planning->planner);
+    dtr_profile_free(planning->profile);
+    free(planning->member);
     free(planning->devices);
     free(planning->strategies);
     free(planning->divisions);
@@ -307,10 +333,9 @@ static int over_budget(const struct dtr_experiment *experiment, uint32_t device,
 /* Found before anything is loaded. */
 static int check_memory(const struct dtr_planning *planning, const struct dtr_plan *plan,
                         struct dtr_error *error) {
-    const struct dtr_experiment *experiment = planning->experiment;
     bool limited = false;
-    for (uint32_t i = 0; i < experiment->devices; i++)
-        limited |= experiment->device[i].memory != 0;
+    for (uint32_t i = 0; i < planning->count; i++)
+        limited |= planning->devices[i].memory != 0;
     if (!limited)
         return DTR_OK;
     struct dtr_lowering lowering = planning->lowering;
@@ -318,27 +343,33 @@ static int check_memory(const struct dtr_planning *planning, const struct dtr_pl
     lowering.lengths = planning->request.lengths;
     struct dtr_prediction prediction = {
         .size = sizeof prediction,
-        .memory_bytes = calloc(experiment->devices, sizeof *prediction.memory_bytes),
+        .memory_bytes = calloc(planning->count, sizeof *prediction.memory_bytes),
     };
     int status = prediction.memory_bytes ? dtr_predict_memory(&lowering, plan, &prediction, error)
                                          : dtr_fail_memory(error);
-    for (uint32_t i = 0; i < experiment->devices && !status; i++) {
-        const uint64_t budget = experiment->device[i].memory;
+    for (uint32_t i = 0; i < planning->count && !status; i++) {
+        const uint64_t budget = planning->devices[i].memory;
         if (budget && prediction.memory_bytes[i] > budget)
-            status = over_budget(experiment, i, prediction.memory_bytes[i], error);
+            status = over_budget(planning->experiment, planning->member[i],
+                                 prediction.memory_bytes[i], error);
     }
     free(prediction.memory_bytes);
     return status;
 }
 
-int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
-                      struct dtr_error *error) {
-    struct dtr_plan *plan = dtr_plan_create(&planning->model->shape, planning->experiment->devices,
-                                            dtr_strategy_count(), error);
+/* As the planner wants it, or (`strategy` not NULL) all groups by that strategy. */
+static int try_plan(struct dtr_planning *planning, const uint32_t *strategy,
+                    struct dtr_plan **plan_p, struct dtr_error *error) {
+    struct dtr_plan *plan =
+        dtr_plan_create(&planning->model->shape, planning->count, dtr_strategy_count(), error);
     int status = plan ? dtr_plan_place(plan, planning->devices, sizeof *planning->devices, error)
                       : DTR_E_MEMORY;
-    if (!status)
+    if (!status && !strategy)
         status = ask(planning, plan, false, error);
+    for (uint32_t g = 0; g < planning->model->shape.groups && !status && strategy; g++) {
+        plan->strategy[g] = *strategy;
+        plan->open[*strategy] = 1;
+    }
     if (!status)
         status = check_memory(planning, plan, error);
     if (status)
@@ -348,8 +379,83 @@ int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
     return status;
 }
 
+/* --- where devices are missing ---------------------------------------------------------------- */
+
+/* Divisions that only missing devices were to hold, shares that only they had, are forgotten. */
+static void forget_orders(struct dtr_planning *planning) {
+    bool shared = false;
+    for (uint32_t i = 0; i < planning->count; i++)
+        shared |= planning->devices[i].share > 0;
+    for (uint32_t i = 0; i < planning->count; i++) {
+        planning->devices[i].divisions = NULL;
+        planning->devices[i].share = shared ? planning->devices[i].share : 1;
+    }
+}
+
+/* The strategy with the best prediction among those that fit, or the first of them; a device that
+ * is alone takes `single`, the first of all. */
+static int choose_strategy(struct dtr_planning *planning, struct dtr_plan **plan_p,
+                           struct dtr_error *error) {
+    const uint32_t strategies = planning->count == 1 ? 1 : dtr_strategy_count();
+    struct dtr_plan *best = NULL;
+    double best_s = 0;
+    int status = DTR_OK;
+    for (uint32_t i = 0; i < strategies; i++) {
+        struct dtr_prediction prediction = {.size = sizeof prediction};
+        struct dtr_plan *plan;
+        if (!planning->strategies[i].usable)
+            continue;
+        status = try_plan(planning, &i, &plan, error);
+        if (!status && planning->profile)
+            status = predict(&planning->problem, plan, &prediction, error);
+        if (status)
+            continue;
+        if (best && prediction.latency_s >= best_s) {
+            dtr_plan_free(plan);
+            continue;
+        }
+        dtr_plan_free(best);
+        best = plan;
+        best_s = prediction.latency_s;
+    }
+    if (!best)
+        return status;
+    *error = (struct dtr_error){0};
+    planning->chosen = true;
+    snprintf(best->reason, best->reason_bytes, "chosen for the devices that are left");
+    *plan_p = best;
+    return DTR_OK;
+}
+
+static int plan_for_those_left(struct dtr_planning *planning, struct dtr_plan **plan_p,
+                               struct dtr_error *error) {
+    struct dtr_error cause = {0};
+    int status = planning->count > 1 ? try_plan(planning, NULL, plan_p, &cause) : DTR_E_CONFIG;
+    if (!status)
+        return DTR_OK;
+    forget_orders(planning);
+    if (planning->count > 1)
+        status = try_plan(planning, NULL, plan_p, &cause);
+    if (status)
+        status = choose_strategy(planning, plan_p, error);
+    if (!status && cause.status)
+        dtr_log(planning->log, DTR_LOG_WARN, "the devices that are left cannot do as told (%s)",
+                cause.text);
+    return status;
+}
+
+int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
+                      struct dtr_error *error) {
+    return is_whole(planning) ? try_plan(planning, NULL, plan_p, error)
+                              : plan_for_those_left(planning, plan_p, error);
+}
+
+const struct dtr_profile *dtr_planning_profile(const struct dtr_planning *planning) {
+    return planning->profile;
+}
+
 static bool adaptive(const struct dtr_planning *planning) {
-    return dtr_chain_top(planning->planner)->plugin->caps & DTR_CAP_ADAPTIVE;
+    return !planning->chosen && dtr_chain_top(planning->planner)->plugin->caps & DTR_CAP_ADAPTIVE;
 }
 
 /* The problem is about this request until the next. */
@@ -383,7 +489,7 @@ void dtr_planning_observe(struct dtr_planning *planning, uint64_t number, double
                           double link_factor) {
     const struct dtr_instance *planner = dtr_chain_top(planning->planner);
     const struct dtr_planner_ops *ops = planner->plugin->ops;
-    const uint32_t devices = planning->experiment->devices;
+    const uint32_t devices = planning->count;
     if (!adaptive(planning) || !planning->profile)
         return;
     for (uint32_t i = 0; i < devices * devices; i++) {

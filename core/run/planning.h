@@ -23,14 +23,27 @@ int dtr_planning_read_profile(const struct dtr_experiment *experiment,
 /* The name of this machine's processor. */
 void dtr_planning_cpu(char *name, size_t bytes);
 
-/* `profile` may be NULL; all arguments outlive the planning. */
+/* Some of the experiment's devices, by their numbers, the leader first. */
+struct dtr_members {
+    const uint32_t *number; /* [count] */
+    uint32_t count;
+};
+
+/* `profile`, of all devices, may be NULL; plans are made for the members, and count them by their
+ * places in the list; NULL: all.  All arguments but the list outlive the planning. */
 int dtr_planning_create(const struct dtr_experiment *experiment,
                         const struct dtr_session_options *options, const struct dtr_model *model,
-                        const struct dtr_profile *profile, const struct dtr_log *log,
-                        struct dtr_planning **planning_p, struct dtr_error *error);
+                        const struct dtr_profile *profile, const struct dtr_members *members,
+                        const struct dtr_log *log, struct dtr_planning **planning_p,
+                        struct dtr_error *error);
 void dtr_planning_free(struct dtr_planning *planning);
 
-/* The plan for the largest request.  The caller frees it. */
+/* The profile of the members, or NULL. */
+const struct dtr_profile *dtr_planning_profile(const struct dtr_planning *planning);
+
+/* The plan for the largest request.  The caller frees it.  Where some of the experiment's devices
+ * are missing, its orders are followed as far as they can be: divisions placed by hand on the
+ * missing ones, a strategy that does not fit the others' memory, give way with a warning. */
 int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
                       struct dtr_error *error);
 

@@ -101,24 +101,30 @@ int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
     return DTR_OK;
 }
 
-void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group) {
+void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group,
+                     const uint32_t *numbers) {
     dtr_write_u32(writer, group->devices);
+    dtr_write_u32(writer, group->device);
     dtr_write_u64(writer, group->epoch);
     dtr_write_u32(writer, group->key != NULL);
     if (group->key)
         dtr_write_bytes(writer, group->key, 32);
+    dtr_write_bytes(writer, numbers, group->devices * sizeof *numbers);
     for (uint32_t i = 0; i < group->devices; i++)
         dtr_write_text(writer, group->addresses[i]);
 }
 
-int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const char **addresses,
-                   struct dtr_error *error) {
-    const uint32_t devices = dtr_read_u32(reader);
+int dtr_read_group(struct dtr_reader *reader, uint32_t most, struct dtr_group *group,
+                   const char **addresses, uint32_t *numbers, struct dtr_error *error) {
+    group->devices = dtr_read_u32(reader);
+    group->device = dtr_read_u32(reader);
     group->epoch = dtr_read_u64(reader);
     group->key = dtr_read_u32(reader) ? dtr_read_bytes(reader, 32) : NULL;
-    if (reader->broken || devices != group->devices)
+    if (reader->broken || group->devices < 2 || group->devices > most || !group->device ||
+        group->device >= group->devices)
         return malformed(error, "group");
-    for (uint32_t i = 0; i < devices; i++)
+    dtr_read_words(reader, numbers, group->devices);
+    for (uint32_t i = 0; i < group->devices; i++)
         addresses[i] = dtr_read_text(reader);
     group->addresses = addresses;
     return dtr_reader_done(reader) ? DTR_OK : malformed(error, "group");
@@ -348,18 +354,29 @@ int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_e
     return dtr_reader_done(reader) ? DTR_OK : malformed(error, "result");
 }
 
-void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure) {
+void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure, int suspect) {
+    dtr_write_u32(writer, (uint32_t)suspect);
     dtr_write_u32(writer, (uint32_t)-failure->status);
     dtr_write_text(writer, failure->text);
 }
 
-void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure) {
+void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure, int *suspect_p) {
+    *suspect_p = (int)dtr_read_u32(reader);
     const uint32_t status = dtr_read_u32(reader);
     const char *text = dtr_read_text(reader);
     if (!dtr_reader_done(reader) || !status || status > (uint32_t)-DTR_E_PLUGIN)
         malformed(failure, "failure");
     else
         dtr_fail(failure, -(int)status, "%s", text);
+}
+
+uint64_t dtr_read_epoch(struct dtr_reader *reader) {
+    uint64_t epoch = 0;
+    if (reader->length < sizeof epoch)
+        return 0;
+    reader->length -= sizeof epoch;
+    memcpy(&epoch, reader->bytes + reader->length, sizeof epoch);
+    return epoch;
 }
 
 uint64_t dtr_peak_rss_bytes(void) {

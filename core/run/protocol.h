@@ -39,10 +39,13 @@ void dtr_write_address(struct dtr_writer *writer, const struct dtr_address *addr
 int dtr_read_address(struct dtr_reader *reader, struct dtr_address *address,
                      struct dtr_error *error);
 
-/* DTR_FRAME_GROUP; the array of addresses read is the caller's, its texts point into the frame. */
-void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group);
-int dtr_read_group(struct dtr_reader *reader, struct dtr_group *group, const char **addresses,
-                   struct dtr_error *error);
+/* DTR_FRAME_GROUP: the group as the receiver joins it, and what its devices are called in the
+ * experiment.  The arrays read are the caller's, [most], where `most` devices are the most that
+ * there can be; the texts point into the frame. */
+void dtr_write_group(struct dtr_writer *writer, const struct dtr_group *group,
+                     const uint32_t *numbers);
+int dtr_read_group(struct dtr_reader *reader, uint32_t most, struct dtr_group *group,
+                   const char **addresses, uint32_t *numbers, struct dtr_error *error);
 
 /* DTR_FRAME_PROBE; the array read is the caller's. */
 void dtr_write_probes(struct dtr_writer *writer, const struct dtr_probe *probes, uint32_t count);
@@ -104,9 +107,13 @@ void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
                     const struct dtr_program *program, bool trace);
 int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_error *error);
 
-/* DTR_FRAME_FAILED */
-void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure);
-void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure);
+/* DTR_FRAME_FAILED; `suspect`: the device whose loss the worker noticed, or -1. */
+void dtr_write_failed(struct dtr_writer *writer, const struct dtr_error *failure, int suspect);
+void dtr_read_failed(struct dtr_reader *reader, struct dtr_error *failure, int *suspect_p);
+
+/* The last word of every frame but the first three: the group that it is about.  Reading takes it
+ * off; 0 where there is none. */
+uint64_t dtr_read_epoch(struct dtr_reader *reader);
 
 /* The process's largest resident set so far. */
 uint64_t dtr_peak_rss_bytes(void);

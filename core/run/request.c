@@ -66,11 +66,11 @@ static struct dtr_companions *companions_create(uint32_t devices) {
 /* The schedules of the workers, whose digests travel with the request. */
 static int make_companions(const struct dtr_session *session, const struct dtr_request *request,
                            struct dtr_program *program, struct dtr_error *error) {
-    struct dtr_companions *companions = companions_create(session->devices);
+    struct dtr_companions *companions = companions_create(session->members);
     int status = companions ? DTR_OK : dtr_fail_memory(error);
     if (!status)
         count_bytes(session, program->schedule, companions);
-    for (uint32_t i = 1; i < session->devices && !status; i++) {
+    for (uint32_t i = 1; i < session->members && !status; i++) {
         struct dtr_schedule **schedule = &companions->schedules[i - 1];
         status = dtr_device_schedule_of(session->device, i, request, schedule, error);
         if (status)
@@ -98,10 +98,10 @@ static int send_request(struct dtr_session *session, const struct dtr_request *r
         .strategy = session->plan->strategy,
         .tiles = session->plan->tiles,
     };
-    for (uint32_t i = 1; i < session->devices; i++) {
+    for (uint32_t i = 1; i < session->members; i++) {
         frame.digest = companions->digests[i];
-        dtr_write_request(&session->writer, &frame, session->plan->groups);
-        const int status = dtr_peer_send(&session->peers[i], DTR_FRAME_REQUEST, error);
+        dtr_write_request(&dtr_member(session, i)->writer, &frame, session->plan->groups);
+        const int status = dtr_peer_send(dtr_member(session, i), DTR_FRAME_REQUEST, error);
         if (status)
             return status;
     }
@@ -109,21 +109,22 @@ static int send_request(struct dtr_session *session, const struct dtr_request *r
 }
 
 /* Keeps the times of the collectives, and of all steps of a traced request. */
-static int keep_times(struct dtr_session *session, uint32_t device, const struct dtr_done *done,
+static int keep_times(struct dtr_session *session, uint32_t rank, const struct dtr_done *done,
                       struct dtr_error *error) {
     const struct dtr_companions *companions = session->program->companions;
-    const struct dtr_schedule *schedule = companions->schedules[device - 1];
+    const struct dtr_schedule *schedule = companions->schedules[rank - 1];
     const uint32_t steps = session->device->options.trace ? schedule->steps_count : 0;
     if (done->steps != steps || done->collectives != schedule->collectives_count)
         return dtr_fail(error, DTR_E_CORRUPT, "device %u sent the times of another schedule",
-                        device);
-    memcpy(companions->step_times[device], done->step_times, 2 * sizeof(uint64_t) * (size_t)steps);
-    memcpy(companions->flight_times[device], done->flight_times,
+                        session->member[rank]);
+    memcpy(companions->step_times[rank], done->step_times, 2 * sizeof(uint64_t) * (size_t)steps);
+    memcpy(companions->flight_times[rank], done->flight_times,
            sizeof(struct dtr_flight_times) * (size_t)done->collectives);
     return DTR_OK;
 }
 
-static int hear_done(struct dtr_session *session, struct dtr_peer *peer, struct dtr_error *error) {
+static int hear_done(struct dtr_session *session, uint32_t rank, struct dtr_error *error) {
+    struct dtr_peer *peer = dtr_member(session, rank);
     struct dtr_reader reader;
     struct dtr_done done;
     int status = dtr_peer_expect(peer, DTR_FRAME_DONE, UINT64_MAX / 2, &reader, error);
@@ -138,7 +139,7 @@ static int hear_done(struct dtr_session *session, struct dtr_peer *peer, struct 
     report->peak_rss_bytes = done.peak_rss_bytes;
     report->late_ns = done.late_ns;
     report->due_ns = done.due_ns;
-    return keep_times(session, peer->device, &done, error);
+    return keep_times(session, rank, &done, error);
 }
 
 static void report_own(struct dtr_session *session) {
@@ -147,9 +148,10 @@ static void report_own(struct dtr_session *session) {
     own->times = dtr_program_times(session->program);
     own->peak_rss_bytes = dtr_peak_rss_bytes();
     dtr_kernels_lateness(session->device->kernels, &own->late_ns, &own->due_ns);
-    for (uint32_t i = 0; i < session->devices; i++) {
-        session->reports[i].bytes_sent = companions->bytes_sent[i];
-        session->reports[i].bytes_received = companions->bytes_received[i];
+    for (uint32_t i = 0; i < session->members; i++) {
+        struct dtr_device_report *report = &session->reports[session->member[i]];
+        report->bytes_sent = companions->bytes_sent[i];
+        report->bytes_received = companions->bytes_received[i];
     }
 }
 
@@ -202,11 +204,9 @@ static int choose(struct dtr_session *session, const struct dtr_request *request
 }
 
 static int run_request(struct dtr_session *session, const struct dtr_request *request,
-                       uint64_t *latency_p, struct dtr_error *error) {
+                       uint64_t *answered_ns_p, struct dtr_error *error) {
     const struct dtr_tokens_input tokens = {request->ids, request->types};
     struct dtr_device *device = session->device;
-    const uint64_t begin = dtr_now_ns();
-    session->number++;
     int status = choose(session, request, error);
     if (!status)
         status = dtr_device_program(device, request, session->plan->strategy, session->plan->tiles,
@@ -219,9 +219,9 @@ static int run_request(struct dtr_session *session, const struct dtr_request *re
         return status;
     give_hidden(session, request);
     status = dtr_executor_run(device->executor, session->program, &tokens, error);
-    *latency_p = dtr_now_ns() - begin;
-    for (uint32_t i = 1; i < session->devices && !status; i++)
-        status = hear_done(session, &session->peers[i], error);
+    *answered_ns_p = dtr_now_ns();
+    for (uint32_t i = 1; i < session->members && !status; i++)
+        status = hear_done(session, i, error);
     return status;
 }
 
@@ -235,12 +235,13 @@ static int compare_prediction(struct dtr_session *session, const struct dtr_requ
                                       &companions->predicted_s, error);
 }
 
-int dtr_group_run(struct dtr_session *session, const struct dtr_request *request,
+int dtr_group_run(struct dtr_session *session, const struct dtr_request *request, uint64_t begin_ns,
                   struct dtr_response *response, struct dtr_error *error) {
-    uint64_t latency_ns = 0;
-    int status = run_request(session, request, &latency_ns, error);
+    uint64_t answered_ns = 0;
+    int status = run_request(session, request, &answered_ns, error);
     if (status)
         return status;
+    const uint64_t latency_ns = answered_ns - begin_ns;
     dtr_planning_observe(session->planning, session->number, (double)latency_ns * 1e-9,
                          dtr_group_link_factor(session));
     status = compare_prediction(session, request, error);

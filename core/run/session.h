@@ -30,6 +30,17 @@ void dtr_session_close(struct dtr_session *session);
  * it has no plan and takes no requests.  The profile becomes the caller's. */
 struct dtr_profile *dtr_session_take_profile(struct dtr_session *session);
 
+/* A device that was lost, or taken in again. */
+struct dtr_event {
+    uint32_t device;
+    bool lost;        /* else it came back */
+    double time_s;    /* of the day, since 1970 */
+    uint64_t request; /* the one under way, or the next, counted from 1 with those of the warm-up */
+    double silent_ms; /* how long nothing had been heard of it */
+    double answered_ms; /* from when that was noticed to the answer of the request; 0: not yet */
+    char cause[200];
+};
+
 /* What one device did in the last request. */
 struct dtr_device_report {
     struct dtr_device_times times;
@@ -52,9 +63,16 @@ struct dtr_response {
     const struct dtr_device_report *devices; /* [devices] */
 };
 
-/* Runs one request.  Blocks.  When a device is lost the error says which. */
+/* Runs one request.  Blocks.  When a device is lost the others answer it; the error says why they
+ * cannot. */
 int dtr_session_run(struct dtr_session *session, const struct dtr_request *request,
                     struct dtr_response *response, struct dtr_error *error);
+
+/* What has happened to the devices since the session began, in order; until the next request. */
+const struct dtr_event *dtr_session_events(const struct dtr_session *session, size_t *count_p);
+
+/* The devices that the current plan is for: a plan counts them by their ranks. */
+const uint32_t *dtr_session_members(const struct dtr_session *session, uint32_t *count_p);
 
 const struct dtr_model *dtr_session_model(const struct dtr_session *session);
 const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *session);
@@ -63,9 +81,10 @@ const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *sessio
 const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device);
 
 /* The last request as every device ran it (with options.trace): schedule and times of its steps.
- * They live in the session until the next request. */
+ * They live in the session until the next request.  False for a device that took no part. */
 struct dtr_device_trace {
-    const struct dtr_schedule *schedule;
+    uint32_t device;
+    const struct dtr_schedule *schedule;    /* it counts devices by their ranks */
     const uint64_t *begin_ns, *end_ns;      /* [steps_count] */
     const struct dtr_flight_times *flights; /* [collectives_count] */
 };

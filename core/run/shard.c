@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/protocol.h"
+
 /* Pieces that are asked for before the first has come. */
 enum { AHEAD = 8 };
 
@@ -62,6 +64,7 @@ static struct dtr_piece piece_of(const struct cut *cut, size_t index, size_t *of
 static int ask(struct dtr_shard *shard, const struct dtr_piece *piece, struct dtr_error *error) {
     dtr_writer_clear(&shard->writer);
     dtr_write_piece(&shard->writer, piece);
+    dtr_write_u64(&shard->writer, *shard->epoch);
     if (shard->writer.failed)
         return dtr_fail_memory(error);
     return dtr_channel_send(shard->channel, DTR_FRAME_FETCH, shard->writer.bytes,
@@ -73,16 +76,22 @@ static int ask(struct dtr_shard *shard, const struct dtr_piece *piece, struct dt
 static int hear(struct dtr_shard *shard, const struct dtr_piece *wanted, uint8_t *out,
                 size_t length, struct dtr_error *error) {
     struct dtr_frame frame;
+    struct dtr_reader reader;
     struct dtr_piece piece;
-    if (dtr_channel_receive(shard->channel, UINT64_MAX / 2, &frame))
-        return dtr_fail(error, DTR_E_PEER, "the leader is gone");
-    struct dtr_reader reader = {.bytes = frame.bytes, .length = frame.length};
+    do {
+        if (dtr_channel_receive(shard->channel, UINT64_MAX / 2, &frame))
+            return dtr_fail(error, DTR_E_PEER, "the leader is gone");
+        reader = (struct dtr_reader){.bytes = frame.bytes, .length = frame.length};
+    } while (dtr_read_epoch(&reader) != *shard->epoch && frame.type == DTR_FRAME_PIECE);
+    if (frame.type != DTR_FRAME_PIECE) {
+        /* The leader has gone on to something else. */
+        dtr_channel_put_back(shard->channel);
+        return dtr_fail(error, DTR_E_ABORTED, "loading weights was aborted");
+    }
     dtr_read_piece(&reader, &piece);
     const void *bytes = dtr_read_bytes(&reader, length);
-    if (frame.type != DTR_FRAME_PIECE || !dtr_reader_done(&reader) ||
-        memcmp(&piece, wanted, sizeof piece) != 0)
-        return dtr_fail(error, frame.type == DTR_FRAME_END ? DTR_E_ABORTED : DTR_E_CORRUPT,
-                        "frame %d arrived where weights were due", frame.type);
+    if (!dtr_reader_done(&reader) || memcmp(&piece, wanted, sizeof piece) != 0)
+        return dtr_fail(error, DTR_E_CORRUPT, "other weights arrived than were due");
     memcpy(out, bytes, length);
     return DTR_OK;
 }

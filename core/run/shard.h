@@ -12,6 +12,7 @@
 
 struct dtr_shard {
     struct dtr_channel *channel;
+    const uint64_t *epoch;   /* of the group that the worker is in */
     struct dtr_cache *cache; /* or NULL */
     struct dtr_writer writer;
     uint64_t sent_bytes, cached_bytes; /* that came from the leader, and from the cache */

@@ -5,14 +5,14 @@
 #include "run/group.h"
 
 #include <sodium.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "base/map.h"
 
-/* Time for a worker to start, to load its plugins and to join; weights may take longer. */
-enum { START_S = 60 };
+/* Time for all to join. */
+enum { JOIN_S = 20 };
 
 void dtr_group_stage(const struct dtr_session *session, const char *what, uint32_t done) {
     const struct dtr_session_progress *progress = session->progress;
@@ -20,129 +20,124 @@ void dtr_group_stage(const struct dtr_session *session, const char *what, uint32
         progress->stage(progress->arg, what, done, session->devices);
 }
 
-static int launch_worker(struct dtr_peer *peer, struct dtr_error *error) {
-    struct dtr_session *session = peer->session;
-    struct dtr_worker_process process;
-    const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
-    const int status = dtr_launch_worker(session->launch, session->experiment, peer->device,
-                                         deadline, &process, error);
-    if (status)
-        return status;
-    if (!session->here[0])
-        dtr_stream_here_host(process.fd, session->here);
-    return dtr_peer_connect(peer, &process, error);
-}
+/* --- starting workers ------------------------------------------------------------------------- */
 
-static int set_up_worker(struct dtr_session *session, struct dtr_peer *peer, const char *experiment,
-                         const char *config, const struct dtr_supply *supply,
-                         struct dtr_error *error) {
-    struct dtr_reader reader;
-    int status = dtr_peer_expect(peer, DTR_FRAME_HELLO, dtr_now_ns() + START_S * DTR_SECOND_NS,
-                                 &reader, error);
-    if (!status)
-        status = dtr_read_hello(&reader, error);
-    if (status)
+/* A worker that ends or falls silent while it starts is lost like any other; what one says of
+ * itself, or what is wrong with it, ends the session. */
+static int take_in(struct dtr_peer *peer, int status, struct dtr_error *error) {
+    if (!status) {
+        atomic_store(&peer->state, DTR_PEER_READY);
+        return DTR_OK;
+    }
+    if (!atomic_load(&peer->lost) || peer->failure.status)
         return status;
-    const struct dtr_setup setup = {
-        .device = peer->device,
-        .options = session->device->options,
-        .log_level = session->log ? session->log->level : DTR_LOG_ERROR,
-        .experiment = experiment,
-        .config = config,
-        .supply = *supply,
-    };
-    dtr_write_setup(&session->writer, &setup);
-    return dtr_peer_send(peer, DTR_FRAME_SETUP, error);
-}
-
-/* What all devices must have alike. */
-static int check_alike(const struct dtr_device *own, uint32_t device,
-                       const struct dtr_address *address, struct dtr_error *error) {
-    char transport[256], theirs[17], ours[17];
-    dtr_device_transport(own, transport, sizeof transport);
-    if (strcmp(address->transport, transport) != 0)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "device %u moves messages by %.250s, the leader by %s", device,
-                        address->transport, transport);
-    sodium_bin2hex(theirs, sizeof theirs, address->digest, 8);
-    sodium_bin2hex(ours, sizeof ours, own->model->digest, 8);
-    if (memcmp(address->digest, own->model->digest, 32) != 0)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "device %u has another model: its digest begins with %s, the leader's with "
-                        "%s",
-                        device, theirs, ours);
+    /* As if it had been a member, which is what it was to be. */
+    atomic_store(&peer->state, DTR_PEER_MEMBER);
+    *error = (struct dtr_error){0};
     return DTR_OK;
 }
 
-static int hear_address(struct dtr_session *session, struct dtr_peer *peer,
-                        struct dtr_error *error) {
-    struct dtr_reader reader;
-    struct dtr_address address;
-    int status = dtr_peer_expect(peer, DTR_FRAME_ADDRESS, dtr_now_ns() + START_S * DTR_SECOND_NS,
-                                 &reader, error);
-    if (!status)
-        status = dtr_read_address(&reader, &address, error);
-    if (status)
-        return status;
-    status = check_alike(session->device, peer->device, &address, error);
-    if (status)
-        return status;
-    memcpy(peer->address, address.text, strlen(address.text) + 1);
-    return DTR_OK;
-}
-
-static int start_workers(struct dtr_session *session, struct dtr_error *error) {
-    char *experiment = dtr_experiment_print(session->experiment), *config = NULL;
-    struct dtr_supply supply;
-    uint8_t *types = NULL;
-    int status = experiment ? dtr_map_text(session->experiment->model_config, &config, error)
-                            : dtr_fail_memory(error);
-    if (!status)
-        status = dtr_supply_describe(session->device->model, &supply, &types, error);
+int dtr_group_start(struct dtr_session *session, struct dtr_error *error) {
+    int status = DTR_OK;
     for (uint32_t i = 1; i < session->devices && !status; i++)
-        status = launch_worker(&session->peers[i], error);
+        status = dtr_peer_launch(&session->peers[i], error);
+    if (!status)
+        status = dtr_comeback_start(session, error);
     for (uint32_t i = 1; i < session->devices && !status; i++) {
         dtr_group_stage(session, "starting devices", i);
-        status = set_up_worker(session, &session->peers[i], experiment, config, &supply, error);
+        status = take_in(&session->peers[i], dtr_peer_set_up(&session->peers[i], error), error);
     }
-    for (uint32_t i = 1; i < session->devices && !status; i++)
-        status = hear_address(session, &session->peers[i], error);
-    free(experiment);
-    free(config);
-    free(types);
     return status;
 }
 
-static int form_group(struct dtr_session *session, struct dtr_error *error) {
-    const uint32_t devices = session->devices;
-    const uint64_t deadline = dtr_now_ns() + START_S * DTR_SECOND_NS;
-    const char **addresses = calloc(devices, sizeof *addresses);
+/* --- the group -------------------------------------------------------------------------------- */
+
+static int invite(struct dtr_session *session, const struct dtr_group *group,
+                  struct dtr_error *error) {
+    struct dtr_group theirs = *group;
+    for (uint32_t i = 1; i < session->members; i++) {
+        struct dtr_peer *peer = dtr_member(session, i);
+        theirs.device = i;
+        dtr_write_group(&peer->writer, &theirs, session->member);
+        const int status = dtr_peer_send(peer, DTR_FRAME_GROUP, error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
+static int join(struct dtr_session *session, const struct dtr_group *group,
+                struct dtr_error *error) {
+    const uint64_t deadline = dtr_now_ns() + JOIN_S * DTR_SECOND_NS;
+    int status = invite(session, group, error);
+    if (!status)
+        status = dtr_device_join(session->device, group, session->member, deadline, error);
+    for (uint32_t i = 1; i < session->members && !status; i++) {
+        struct dtr_reader reader;
+        status =
+            dtr_peer_expect(dtr_member(session, i), DTR_FRAME_JOINED, deadline, &reader, error);
+    }
+    return status;
+}
+
+/* The new epoch comes first: whoever is lost from now on breaks it. */
+static uint64_t begin_epoch(struct dtr_session *session) {
+    const uint64_t epoch = atomic_load(&session->epoch) + 1;
+    atomic_store(&session->epoch, epoch);
+    for (uint32_t i = 1; i < session->members; i++) {
+        struct dtr_peer *peer = dtr_member(session, i);
+        if (atomic_load(&peer->state) == DTR_PEER_READY)
+            peer->member_ns = dtr_now_ns();
+        atomic_store(&peer->state, DTR_PEER_MEMBER);
+        if (atomic_load(&peer->lost))
+            atomic_store(&session->broken_epoch, epoch);
+    }
+    return epoch;
+}
+
+int dtr_group_form(struct dtr_session *session, struct dtr_error *error) {
+    const char **addresses = calloc(session->members, sizeof *addresses);
     char own[DTR_ADDRESS_MAX];
     const char *hint = session->here[0] ? session->here : NULL;
     int status =
         addresses ? dtr_device_address(session->device, hint, own, error) : dtr_fail_memory(error);
     randombytes_buf(session->key, sizeof session->key);
+    for (uint32_t i = 0; i < session->members && !status; i++)
+        addresses[i] = i ? dtr_member(session, i)->address : own;
     const struct dtr_group group = {
         .size = sizeof group,
-        .devices = devices,
+        .devices = session->members,
         .addresses = addresses,
-        .epoch = 1,
+        .epoch = begin_epoch(session),
         .key = session->key,
     };
-    for (uint32_t i = 0; i < devices && !status; i++)
-        addresses[i] = i ? session->peers[i].address : own;
-    for (uint32_t i = 1; i < devices && !status; i++) {
-        dtr_write_group(&session->writer, &group);
-        status = dtr_peer_send(&session->peers[i], DTR_FRAME_GROUP, error);
-    }
     if (!status)
-        status = dtr_device_join(session->device, &group, deadline, error);
-    for (uint32_t i = 1; i < devices && !status; i++) {
-        struct dtr_reader reader;
-        status = dtr_peer_expect(&session->peers[i], DTR_FRAME_JOINED, deadline, &reader, error);
-    }
+        status = join(session, &group, error);
     free(addresses);
     return status;
+}
+
+/* --- plan and weights ------------------------------------------------------------------------- */
+
+int dtr_group_plan(struct dtr_session *session, struct dtr_error *error) {
+    const struct dtr_members members = {session->member, session->members};
+    struct dtr_planning *planning;
+    struct dtr_plan *plan;
+    int status =
+        dtr_planning_create(session->experiment, &session->device->options, session->device->model,
+                            session->profile, &members, session->log, &planning, error);
+    if (status)
+        return status;
+    status = dtr_planning_plan(planning, &plan, error);
+    if (status) {
+        dtr_planning_free(planning);
+        return status;
+    }
+    dtr_planning_free(session->planning);
+    dtr_plan_free(session->plan);
+    session->planning = planning;
+    session->plan = plan;
+    return DTR_OK;
 }
 
 static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, uint64_t deadline_ns,
@@ -155,22 +150,22 @@ static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, uint64
     if (status)
         return status;
     session->reports[peer->device].weight_bytes = ready.weight_bytes;
-    strncat(peer->kernel, ready.kernel, sizeof peer->kernel - 1);
+    snprintf(peer->kernel, sizeof peer->kernel, "%s", ready.kernel);
     return DTR_OK;
 }
 
 /* In turns: those that are sent their weights share the leader. */
 static int hear_all_ready(struct dtr_session *session, struct dtr_error *error) {
     const uint64_t turn_ns = 20000000;
-    uint32_t left = session->devices - 1;
-    bool *ready = calloc(session->devices, sizeof *ready);
+    uint32_t left = session->members - 1;
+    bool *ready = calloc(session->members, sizeof *ready);
     int status = ready ? DTR_OK : dtr_fail_memory(error);
     while (left && !status)
-        for (uint32_t i = 1; i < session->devices && !status; i++) {
+        for (uint32_t i = 1; i < session->members && !status; i++) {
             struct dtr_error cause = {0};
             if (ready[i])
                 continue;
-            status = hear_ready(session, &session->peers[i], dtr_now_ns() + turn_ns, &cause);
+            status = hear_ready(session, dtr_member(session, i), dtr_now_ns() + turn_ns, &cause);
             ready[i] = !status;
             left -= ready[i];
             dtr_group_stage(session, "placing weights", session->devices - left);
@@ -187,9 +182,10 @@ int dtr_group_place(struct dtr_session *session, struct dtr_error *error) {
     uint8_t *bytes = NULL;
     size_t length = 0;
     int status = dtr_plan_encode(session->plan, &bytes, &length, error);
-    for (uint32_t i = 1; i < session->devices && !status; i++) {
-        dtr_write_bytes(&session->writer, bytes, length);
-        status = dtr_peer_send(&session->peers[i], DTR_FRAME_PLAN, error);
+    for (uint32_t i = 1; i < session->members && !status; i++) {
+        struct dtr_peer *peer = dtr_member(session, i);
+        dtr_write_bytes(&peer->writer, bytes, length);
+        status = dtr_peer_send(peer, DTR_FRAME_PLAN, error);
     }
     free(bytes);
     dtr_group_stage(session, "placing weights", 0);
@@ -200,11 +196,4 @@ int dtr_group_place(struct dtr_session *session, struct dtr_error *error) {
     if (!status)
         status = hear_all_ready(session, error);
     return status;
-}
-
-int dtr_group_start(struct dtr_session *session, struct dtr_error *error) {
-    if (session->devices < 2)
-        return DTR_OK;
-    const int status = start_workers(session, error);
-    return status ? status : form_group(session, error);
 }

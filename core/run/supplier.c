@@ -29,7 +29,8 @@ static uint64_t expected_bytes(const struct dtr_session *session, uint32_t devic
 static void show(struct dtr_peer *peer) {
     const struct dtr_session_progress *progress = peer->session->progress;
     char what[48];
-    if (!progress || !progress->stage)
+    /* Later on there is something else to show. */
+    if (peer->session->started || !progress || !progress->stage)
         return;
     if (!peer->expected_bytes)
         peer->expected_bytes = expected_bytes(peer->session, peer->device);
@@ -54,9 +55,9 @@ int dtr_peer_supply(struct dtr_peer *peer, struct dtr_reader *reader, struct dtr
         return dtr_fail(error, DTR_E_CORRUPT, "device %u asked for weights that there are not",
                         peer->device);
     }
-    dtr_writer_clear(&session->writer);
-    dtr_write_piece(&session->writer, &piece);
-    dtr_write_bytes(&session->writer, bytes, length);
+    dtr_writer_clear(&peer->writer);
+    dtr_write_piece(&peer->writer, &piece);
+    dtr_write_bytes(&peer->writer, bytes, length);
     free(bytes);
     peer->supplied_bytes += length;
     show(peer);

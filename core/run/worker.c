@@ -16,9 +16,14 @@
 #include "run/protocol.h"
 #include "run/shard.h"
 #include "run/stream.h"
+#include "run/ticker.h"
 
 /* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
-enum { GRACE_S = 2 };
+enum { GRACE_S = 2, JOIN_S = 10 };
+/* Between two signs of life, until the leader's experiment says otherwise; and how many there are
+ * in the time after which a silent device is lost. */
+#define BEAT_NS UINT64_C(100000000)
+#define BEATS UINT64_C(4)
 
 struct worker {
     struct dtr_plugins *plugins;
@@ -33,19 +38,33 @@ struct worker {
     struct dtr_supply supply;
     struct dtr_shard shard;
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
+    struct dtr_ticker *heart;
+    uint64_t epoch; /* of the group it is in */
     struct dtr_writer writer;
     struct dtr_words memory;
 };
 
+/* A device that computes at one step for ever does not count as alive. */
+static void beat(void *arg) {
+    struct worker *worker = arg;
+    const struct dtr_device *device = atomic_load(&worker->device);
+    const uint64_t most_ns = device ? device->experiment->hung_after_ns : 0;
+    const uint64_t since_ns = device ? dtr_executor_computing_ns(device->executor) : 0;
+    if (!most_ns || !since_ns || dtr_now_ns() - since_ns < most_ns)
+        dtr_channel_send(worker->channel, DTR_FRAME_BEAT, NULL, 0);
+}
+
 static void interrupted(void *arg, const struct dtr_frame *frame) {
     struct worker *worker = arg;
     struct dtr_device *device = atomic_load(&worker->device);
+    uint64_t epoch = UINT64_MAX;
     if (frame && frame->type == DTR_FRAME_ABORT) {
         struct dtr_reader reader = {.bytes = frame->bytes, .length = frame->length};
-        dtr_log(atomic_load(&worker->log), DTR_LOG_WARN, "%s", dtr_read_text(&reader));
+        epoch = dtr_read_epoch(&reader);
+        dtr_log(atomic_load(&worker->log), DTR_LOG_INFO, "%s", dtr_read_text(&reader));
     }
     if (device)
-        dtr_device_abort(device);
+        dtr_device_abort(device, epoch);
     if (!frame)
         alarm(GRACE_S);
 }
@@ -59,19 +78,8 @@ static int receive(struct worker *worker, struct dtr_frame *frame, struct dtr_re
     return DTR_OK;
 }
 
-static int expect(struct worker *worker, enum dtr_frame_type type, struct dtr_reader *reader,
-                  struct dtr_error *error) {
-    struct dtr_frame frame;
-    const int status = receive(worker, &frame, reader, error);
-    if (status)
-        return status;
-    if (frame.type != type)
-        return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where %d was due", frame.type,
-                        type);
-    return DTR_OK;
-}
-
 static int send_written(struct worker *worker, enum dtr_frame_type type, struct dtr_error *error) {
+    dtr_write_u64(&worker->writer, worker->epoch);
     if (worker->writer.failed)
         return dtr_fail_memory(error);
     const int status =
@@ -94,6 +102,7 @@ static int find_weights(struct worker *worker, const struct dtr_setup *setup,
         return DTR_OK;
     }
     worker->shard.channel = worker->channel;
+    worker->shard.epoch = &worker->epoch;
     worker->supply = setup->supply;
     worker->supply.fetch = dtr_shard_fetch;
     worker->supply.arg = &worker->shard;
@@ -134,6 +143,7 @@ static int await_setup(struct worker *worker, struct dtr_setup *setup, bool *end
     if (frame.type != DTR_FRAME_SETUP)
         return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where the setup was due",
                         frame.type);
+    dtr_read_epoch(&reader);
     return dtr_read_setup(&reader, setup, error);
 }
 
@@ -158,6 +168,7 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
     if (!setup.device || setup.device >= worker->experiment->devices)
         return dtr_fail(error, DTR_E_CORRUPT, "this is to be device %u of %u", setup.device,
                         worker->experiment->devices);
+    dtr_ticker_set(worker->heart, worker->experiment->lost_after_ns / BEATS);
     struct dtr_device *device;
     struct dtr_model_source source;
     status = take_source(worker, &setup, &source, error);
@@ -169,31 +180,38 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
     return status;
 }
 
-static int join(struct worker *worker, struct dtr_error *error) {
+static int tell_address(struct worker *worker, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
-    const uint32_t devices = worker->experiment->devices;
-    const uint64_t patience_ns = UINT64_C(60000000000);
     char text[DTR_ADDRESS_MAX], transport[256];
-    int status = dtr_device_address(device, worker->here[0] ? worker->here : NULL, text, error);
+    const int status =
+        dtr_device_address(device, worker->here[0] ? worker->here : NULL, text, error);
     if (status)
         return status;
     dtr_device_transport(device, transport, sizeof transport);
     dtr_write_address(&worker->writer, &(struct dtr_address){.text = text,
                                                              .transport = transport,
                                                              .digest = device->model->digest});
-    status = send_written(worker, DTR_FRAME_ADDRESS, error);
-    struct dtr_reader reader;
+    return send_written(worker, DTR_FRAME_ADDRESS, error);
+}
+
+/* --- what the leader asks for ----------------------------------------------------------------- */
+
+static int join(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
+    struct dtr_device *device = atomic_load(&worker->device);
+    const uint32_t most = worker->experiment->devices;
+    const char **addresses = calloc(most, sizeof *addresses);
+    uint32_t *numbers = calloc(most, sizeof *numbers);
+    struct dtr_group group = {.size = sizeof group};
+    int status = addresses && numbers ? DTR_OK : dtr_fail_memory(error);
     if (!status)
-        status = expect(worker, DTR_FRAME_GROUP, &reader, error);
-    const char **addresses = calloc(devices, sizeof *addresses);
-    if (!addresses)
-        return dtr_fail_memory(error);
-    struct dtr_group group = {.size = sizeof group, .devices = devices, .device = device->device};
-    if (!status)
-        status = dtr_read_group(&reader, &group, addresses, error);
-    if (!status)
-        status = dtr_device_join(device, &group, dtr_now_ns() + patience_ns, error);
+        status = dtr_read_group(reader, most, &group, addresses, numbers, error);
+    if (!status) {
+        worker->epoch = group.epoch;
+        status =
+            dtr_device_join(device, &group, numbers, dtr_now_ns() + JOIN_S * DTR_SECOND_NS, error);
+    }
     free(addresses);
+    free(numbers);
     return status ? status : send_written(worker, DTR_FRAME_JOINED, error);
 }
 
@@ -221,7 +239,7 @@ static int measure_link(struct worker *worker, struct dtr_reader *reader, struct
     int status = dtr_read_link(reader, &frame, error);
     if (status)
         return status;
-    if (frame.peer >= worker->experiment->devices || frame.peer == device->device)
+    if (!device->joined || frame.peer >= device->numbered || frame.peer == device->rank)
         return dtr_fail(error, DTR_E_CORRUPT, "there is no link to device %u", frame.peer);
     status = frame.echoes ? dtr_probe_echo(device, frame.peer, error)
                           : dtr_probe_link(device, frame.peer, &frame.link, error);
@@ -236,7 +254,7 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_plan *plan;
     int status = dtr_plan_decode(reader->bytes, reader->length, &device->model->shape,
-                                 worker->experiment->devices, dtr_strategy_count(), &plan, error);
+                                 device->numbered, dtr_strategy_count(), &plan, error);
     if (status)
         return status;
     status = dtr_device_load(device, plan, error);
@@ -254,35 +272,12 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
     return send_written(worker, DTR_FRAME_READY, error);
 }
 
-/* Measures what the leader asks for until it sends the plan, or the end. */
-static int load(struct worker *worker, bool *ended_p, struct dtr_error *error) {
-    for (;;) {
-        struct dtr_frame frame;
-        struct dtr_reader reader;
-        int status = receive(worker, &frame, &reader, error);
-        if (status)
-            return status;
-        *ended_p = frame.type == DTR_FRAME_END;
-        if (*ended_p)
-            return DTR_OK;
-        if (frame.type == DTR_FRAME_PLAN)
-            return take_plan(worker, &reader, error);
-        if (frame.type == DTR_FRAME_PROBE)
-            status = measure_kernels(worker, &reader, error);
-        else if (frame.type == DTR_FRAME_LINK)
-            status = measure_link(worker, &reader, error);
-        else
-            status =
-                dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a plan was due", frame.type);
-        if (status)
-            return status;
-    }
-}
-
 static int run_request(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_request_frame frame;
     struct dtr_program *program;
+    if (!device->plan)
+        return dtr_fail(error, DTR_E_CORRUPT, "a request arrived where a plan was due");
     int status = dtr_read_request(reader, device, &worker->memory, &frame, error);
     if (!status)
         status = dtr_device_program(device, &frame.request, frame.strategy, frame.tiles, &program,
@@ -305,30 +300,51 @@ static int run_request(struct worker *worker, struct dtr_reader *reader, struct 
     return send_written(worker, DTR_FRAME_DONE, error);
 }
 
-static int serve_requests(struct worker *worker, struct dtr_error *error) {
-    for (;;) {
-        struct dtr_frame frame;
-        struct dtr_reader reader;
-        int status = receive(worker, &frame, &reader, error);
-        if (status || frame.type == DTR_FRAME_END)
-            return status;
-        if (frame.type != DTR_FRAME_REQUEST)
-            return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a request was due",
-                            frame.type);
-        status = run_request(worker, &reader, error);
-        if (status)
-            return status;
-    }
+/* One frame of the leader's.  What belongs to a group that was left since is dropped. */
+static int obey(struct worker *worker, const struct dtr_frame *frame, struct dtr_error *error) {
+    struct dtr_reader reader = {.bytes = frame->bytes, .length = frame->length};
+    const uint64_t epoch = dtr_read_epoch(&reader);
+    if (frame->type == DTR_FRAME_GROUP)
+        return join(worker, &reader, error);
+    if (epoch != worker->epoch)
+        return DTR_OK;
+    if (frame->type == DTR_FRAME_PROBE)
+        return measure_kernels(worker, &reader, error);
+    if (frame->type == DTR_FRAME_LINK)
+        return measure_link(worker, &reader, error);
+    if (frame->type == DTR_FRAME_PLAN)
+        return take_plan(worker, &reader, error);
+    if (frame->type == DTR_FRAME_REQUEST)
+        return run_request(worker, &reader, error);
+    return dtr_fail(error, DTR_E_CORRUPT, "frame %d arrived where a task was due", frame->type);
 }
 
 static void tell_failure(struct worker *worker, const struct dtr_error *failure) {
+    const struct dtr_device *device = atomic_load(&worker->device);
     dtr_writer_clear(&worker->writer);
-    dtr_write_failed(&worker->writer, failure);
+    dtr_write_failed(&worker->writer, failure, device ? dtr_device_suspect(device) : -1);
     struct dtr_error ignored = {0};
     send_written(worker, DTR_FRAME_FAILED, &ignored);
 }
 
-/* The leader then says who is to blame, for the log, and hangs up. */
+/* Until the leader ends it or is gone.  After a failure, be it its own or another's, the device is
+ * in no group, and the leader says how things go on. */
+static int serve(struct worker *worker, struct dtr_error *error) {
+    for (;;) {
+        struct dtr_frame frame;
+        struct dtr_reader reader;
+        struct dtr_error failure = {0};
+        const int status = receive(worker, &frame, &reader, error);
+        if (status || frame.type == DTR_FRAME_END)
+            return status;
+        if (!obey(worker, &frame, &failure))
+            continue;
+        tell_failure(worker, &failure);
+        dtr_device_leave(atomic_load(&worker->device));
+    }
+}
+
+/* The leader hangs up on a worker that cannot be set up. */
 static void hear_out(struct worker *worker) {
     struct dtr_frame frame;
     while (!dtr_channel_receive(worker->channel, UINT64_MAX / 2, &frame))
@@ -350,18 +366,19 @@ int dtr_worker_serve(int fd, const struct dtr_worker_options *options, struct dt
     if (status)
         return status;
     bool ended = false;
-    status = set_up(&worker, &ended, error);
+    status = dtr_ticker_start(beat, &worker, BEAT_NS, &worker.heart, error);
+    if (!status)
+        status = set_up(&worker, &ended, error);
     const bool sent_away = status == DTR_E_CANCELLED;
     if (!status && !ended)
-        status = join(&worker, error);
-    if (!status && !ended)
-        status = load(&worker, &ended, error);
-    if (!status && !ended)
-        status = serve_requests(&worker, error);
-    if (status && !sent_away && !dtr_channel_closed(worker.channel)) {
+        status = tell_address(&worker, error);
+    if (!status && !ended) {
+        status = serve(&worker, error);
+    } else if (status && !sent_away && !dtr_channel_closed(worker.channel)) {
         tell_failure(&worker, error);
         hear_out(&worker);
     }
+    dtr_ticker_stop(worker.heart);
     dtr_channel_free(worker.channel);
     dtr_device_close(atomic_load(&worker.device));
     dtr_cache_close(worker.shard.cache);

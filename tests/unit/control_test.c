@@ -207,10 +207,13 @@ static int read_address(struct stage *stage, struct dtr_reader *reader, struct d
 
 static int read_group(struct stage *stage, struct dtr_reader *reader, struct dtr_error *error) {
     const char *addresses[DEVICES];
-    struct dtr_group group = {.size = sizeof group, .devices = DEVICES};
-    const int status = dtr_read_group(reader, &group, addresses, error);
+    uint32_t numbers[DEVICES];
+    struct dtr_group group = {.size = sizeof group};
+    const int status = dtr_read_group(reader, DEVICES, &group, addresses, numbers, error);
     (void)stage;
-    for (uint32_t i = 0; !status && i < DEVICES; i++)
+    if (!status)
+        assert_true(group.devices <= DEVICES && group.device < group.devices);
+    for (uint32_t i = 0; !status && i < group.devices; i++)
         assert_true(strlen(addresses[i]) < ROOM);
     return status;
 }
@@ -270,7 +273,8 @@ static int read_done(struct stage *stage, struct dtr_reader *reader, struct dtr_
 
 static int read_failed(struct stage *stage, struct dtr_reader *reader, struct dtr_error *error) {
     (void)stage;
-    dtr_read_failed(reader, error);
+    int suspect;
+    dtr_read_failed(reader, error, &suspect);
     /* It always leaves an error: the one that was sent or that none could be read. */
     assert_true(error->status < 0);
     return error->status == DTR_E_CORRUPT ? error->status : DTR_OK;
@@ -333,13 +337,17 @@ static void write_address(struct stage *stage, struct dtr_writer *writer) {
 
 static void write_group(struct stage *stage, struct dtr_writer *writer) {
     const char *const addresses[DEVICES] = {"1/2/cafe", "3/4/cafe", "5/6/cafe"};
+    const uint32_t numbers[DEVICES] = {0, 2, 5};
     const uint8_t key[32] = {1, 2, 3};
     (void)stage;
-    dtr_write_group(writer, &(struct dtr_group){.size = sizeof(struct dtr_group),
-                                                .devices = DEVICES,
-                                                .addresses = addresses,
-                                                .epoch = 1,
-                                                .key = key});
+    dtr_write_group(writer,
+                    &(struct dtr_group){.size = sizeof(struct dtr_group),
+                                        .devices = DEVICES,
+                                        .device = 1,
+                                        .addresses = addresses,
+                                        .epoch = 1,
+                                        .key = key},
+                    numbers);
 }
 
 static void write_probes(struct stage *stage, struct dtr_writer *writer) {
@@ -397,7 +405,7 @@ static void write_failed(struct stage *stage, struct dtr_writer *writer) {
     struct dtr_error failure = {0};
     (void)stage;
     dtr_fail(&failure, DTR_E_SYSTEM, "out of order");
-    dtr_write_failed(writer, &failure);
+    dtr_write_failed(writer, &failure, -1);
 }
 
 static void write_plan(struct stage *stage, struct dtr_writer *writer) {

@@ -110,7 +110,7 @@ static void look_for_losses(struct shm *shm) {
             shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
             lose(shm, i);
         } else if (look && directory_is_orphan(peer->directory_fd)) {
-            shm->host->log(shm->host, DTR_LOG_WARN, "device %u (process %d) has ended", i,
+            shm->host->log(shm->host, DTR_LOG_INFO, "device %u (process %d) has ended", i,
                            (int)peer->address.pid);
             lose(shm, i);
         }

@@ -65,7 +65,7 @@ static bool again(int cause) {
 static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
     const struct meet_peer *lost = &tcp->peer[peer];
     if (cause)
-        tcp->host->log(tcp->host, DTR_LOG_WARN, "device %u at %s: %s", peer, lost->text,
+        tcp->host->log(tcp->host, DTR_LOG_INFO, "device %u at %s: %s", peer, lost->text,
                        strerror(cause));
     else
         tcp->host->log(tcp->host, DTR_LOG_DEBUG, "device %u at %s has closed", peer, lost->text);
