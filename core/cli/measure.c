@@ -112,6 +112,42 @@ int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
     return status;
 }
 
+static cJSON *predicted_json(const struct dtr_prediction *prediction, uint32_t devices) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "predicted_ms", prediction->latency_s * 1e3);
+    cJSON *list = cJSON_AddArrayToObject(json, "devices");
+    for (uint32_t i = 0; i < devices; i++) {
+        cJSON *device = cJSON_CreateObject();
+        cJSON_AddNumberToObject(device, "bytes_sent", (double)prediction->bytes_sent[i]);
+        cJSON_AddNumberToObject(device, "weight_bytes", (double)prediction->weight_bytes[i]);
+        cJSON_AddItemToArray(list, device);
+    }
+    cJSON_AddTrueToObject(json, "valid");
+    return json;
+}
+
+int dtr_cli_predict(struct dtr_opened *opened, cJSON **report_p, struct dtr_error *error) {
+    const uint32_t devices = opened->experiment->devices;
+    if (!opened->profile)
+        return dtr_fail(error, DTR_E_CONFIG, "%s: [planner] profile: predicting needs one",
+                        opened->experiment->file);
+    uint64_t *bytes = calloc(2 * (size_t)devices, sizeof *bytes);
+    if (!bytes)
+        return dtr_fail_memory(error);
+    struct dtr_prediction prediction = {
+        .size = sizeof prediction, .bytes_sent = bytes, .weight_bytes = bytes + devices};
+    struct dtr_request request;
+    int status = dtr_input_request(opened->input, 0, &request, error);
+    if (!status)
+        status = dtr_planning_replan(opened->planning, &request, opened->plan, error);
+    if (!status)
+        status = dtr_planning_foresee(opened->planning, &request, opened->plan, &prediction, error);
+    if (!status)
+        *report_p = predicted_json(&prediction, devices);
+    free(bytes);
+    return status;
+}
+
 int dtr_cli_profile(const struct dtr_cli *cli, struct dtr_opened *opened,
                     struct dtr_progress *progress, struct dtr_error *error) {
     const struct dtr_session_progress stages = {progress, show};

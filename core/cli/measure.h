@@ -35,6 +35,10 @@ uint64_t dtr_cli_requests(const struct dtr_experiment *experiment, const struct 
 int dtr_cli_measure(const struct dtr_cli *cli, struct dtr_opened *opened,
                     const struct dtr_measure *wanted, cJSON **report_p, struct dtr_error *error);
 
+/* What the simulator makes of the first request, nothing being started: a report with predictions
+ * alone.  There must be a profile. */
+int dtr_cli_predict(struct dtr_opened *opened, cJSON **report_p, struct dtr_error *error);
+
 /* Starts the devices, measures their kernels and links, ends them; opened->profile is what was
  * found.  `progress` may be NULL. */
 int dtr_cli_profile(const struct dtr_cli *cli, struct dtr_opened *opened,

@@ -12,6 +12,7 @@
 #include "report/sweep.h"
 
 static const struct dtr_option options[] = {
+    {"predict", NULL, "simulate every point with the experiment's profile; nothing is run", false},
     {"set", "K=V", "lay a value over the file's, as section.key=value; may be repeated", true},
     {NULL, NULL, NULL, false},
 };
@@ -24,6 +25,7 @@ struct job {
     struct dtr_settings settings; /* of a point: those of the command line, then the point's */
     size_t given;
     struct dtr_progress progress;
+    bool predict;
 };
 
 static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_error *error) {
@@ -36,7 +38,8 @@ static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_e
     if (!status)
         status = dtr_cli_check(job->cli, &opened, error);
     if (!status)
-        status = dtr_cli_measure(job->cli, &opened, &wanted, json_p, error);
+        status = job->predict ? dtr_cli_predict(&opened, json_p, error)
+                              : dtr_cli_measure(job->cli, &opened, &wanted, json_p, error);
     dtr_cli_close(&opened);
     return status;
 }
@@ -71,7 +74,7 @@ static int sweep_into(struct job *job, const char *folder, struct dtr_error *err
     bool drawn = false;
     int status = dtr_report_make_folder(folder, error);
     if (!status)
-        status = dtr_sweep_open(job->sweep, folder, error);
+        status = dtr_sweep_open(job->sweep, folder, job->predict, error);
     if (!status)
         status = run_points(job, error);
     dtr_progress_end(&job->progress);
@@ -96,12 +99,17 @@ static int prepare(struct job *job, struct dtr_error *error) {
     if (!job->settings.list)
         return dtr_fail_memory(error);
     for (size_t i = 0; i + 1 < arguments->all_count; i += 2)
-        job->settings.list[job->given++].text = arguments->all[i + 1];
+        if (strcmp(arguments->all[i], "set") == 0)
+            job->settings.list[job->given++].text = arguments->all[i + 1];
     return DTR_OK;
 }
 
 static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
-    struct job job = {.cli = cli, .arguments = arguments};
+    struct job job = {
+        .cli = cli,
+        .arguments = arguments,
+        .predict = dtr_argument(&dtr_command_sweep, arguments, "predict") != NULL,
+    };
     struct dtr_error error = {0};
     dtr_progress_begin(&job.progress);
     int status = prepare(&job, &error);
@@ -123,9 +131,12 @@ const struct dtr_command dtr_command_sweep = {
     .operands_min = 1,
     .operands_max = 1,
     .options = options,
-    .help = "The grid is [sweep] and the [series.NAME] sections.  Each point adds a line to\n"
-            "sweep.csv in the results folder (results/NAME-sweep by default); a grid that was\n"
-            "interrupted goes on where it stopped.  gnuplot draws sweep.png and sweep.svg.",
+    .help =
+        "The grid is [sweep] and the [series.NAME] sections.  Each point adds a line to\n"
+        "sweep.csv in the results folder (results/NAME-sweep by default); a grid that was\n"
+        "interrupted goes on where it stopped.  gnuplot draws sweep.png and sweep.svg: what was\n"
+        "measured, and dashed what was predicted.  With --predict nothing runs: that is for\n"
+        "scenarios of more devices than there are; measuring later keeps the predictions.",
     .leads = true,
     .run = run,
 };

@@ -6,6 +6,74 @@
 
 #include "plan/account.h"
 #include "plan/plan.h"
+#include "plan/simulate.h"
+
+/* --- the devices that count ------------------------------------------------------------------- */
+
+/* A plan without the devices that have no part in it: what is predicted costs what these cost, be
+ * the group ever so large. */
+struct reduced {
+    struct dtr_plan *plan;
+    uint32_t *device; /* [plan->devices] as the whole plan numbers them */
+    struct dtr_link *link;
+    const struct dtr_profile *profile;
+};
+
+static bool counts(const struct dtr_plan *plan, uint32_t device) {
+    bool holds = false;
+    for (uint32_t d = 0; d < plan->divisions; d++)
+        holds |= dtr_plan_holds(plan, d, device);
+    return device == 0 || plan->share[device] > 0 || holds;
+}
+
+static void reduce_plan(const struct dtr_plan *plan, struct reduced *reduced) {
+    struct dtr_plan *own = reduced->plan;
+    own->tiles = plan->tiles;
+    memcpy(own->strategy, plan->strategy, plan->groups * sizeof *plan->strategy);
+    memcpy(own->open, plan->open, plan->strategies);
+    for (uint32_t i = 0; i < own->devices; i++) {
+        own->share[i] = plan->share[reduced->device[i]];
+        for (uint32_t d = 0; d < plan->divisions; d++)
+            own->holds[(size_t)d * own->devices + i] =
+                plan->holds[(size_t)d * plan->devices + reduced->device[i]];
+    }
+}
+
+static void reduced_free(struct reduced *reduced) {
+    dtr_plan_free(reduced->plan);
+    free(reduced->device);
+    free(reduced->link);
+}
+
+/* `link` may be NULL. */
+static int reduce(const struct dtr_plan *plan, const struct dtr_profile *profile,
+                  const struct dtr_link *link, struct reduced *reduced, struct dtr_error *error) {
+    const struct dtr_model_shape shape = {.divisions = plan->divisions, .groups = plan->groups};
+    uint32_t count = 0;
+    *reduced = (struct reduced){.profile = profile};
+    reduced->device = malloc(plan->devices * sizeof *reduced->device);
+    for (uint32_t i = 0; reduced->device && i < plan->devices; i++)
+        if (counts(plan, i))
+            reduced->device[count++] = i;
+    reduced->link = calloc((size_t)count * count + 1, sizeof *reduced->link);
+    reduced->plan = dtr_plan_create(&shape, count, plan->strategies, error);
+    if (!reduced->device || !reduced->link || !reduced->plan) {
+        reduced_free(reduced);
+        return dtr_fail_memory(error);
+    }
+    reduce_plan(plan, reduced);
+    for (uint32_t i = 0; link && i < count * count; i++)
+        reduced->link[i] =
+            link[(size_t)reduced->device[i / count] * plan->devices + reduced->device[i % count]];
+    return DTR_OK;
+}
+
+static double step_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
+    const struct reduced *reduced = arg;
+    return dtr_profile_step_s(reduced->profile, reduced->device[schedule->device], schedule, step);
+}
+
+/* --- schedules and weights -------------------------------------------------------------------- */
 
 static int lower_all(const struct dtr_lowering *request, const struct dtr_plan *plan,
                      struct dtr_schedule **schedules, struct dtr_error *error) {
@@ -29,8 +97,8 @@ static void free_all(struct dtr_schedule **schedules, uint32_t devices) {
 static int compare_keys(const void *a, const void *b) {
     const struct dtr_weight_key *x = a, *y = b;
     const int64_t differences[] = {
-        (int64_t)x->layer - y->layer,           (int64_t)x->division - y->division,
-        (int64_t)x->kind - y->kind,             (int64_t)x->part.begin - y->part.begin,
+        (int64_t)x->layer - y->layer,       (int64_t)x->division - y->division,
+        (int64_t)x->kind - y->kind,         (int64_t)x->part.begin - y->part.begin,
         (int64_t)x->part.end - y->part.end,
     };
     for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++)
@@ -47,8 +115,8 @@ struct holding {
 };
 
 static int hold(struct holding *holding, const struct dtr_schedule *schedule) {
-    struct dtr_weight_key *larger = realloc(
-        holding->keys, (holding->count + schedule->weights_count + 1) * sizeof *larger);
+    struct dtr_weight_key *larger =
+        realloc(holding->keys, (holding->count + schedule->weights_count + 1) * sizeof *larger);
     if (!larger)
         return DTR_E_MEMORY;
     if (schedule->weights_count)
@@ -72,9 +140,10 @@ static uint64_t held_bytes(struct holding *holding, const struct dtr_model_shape
 }
 
 /* What one device holds while every open strategy may be asked for. */
-static int weigh_device(const struct dtr_lowering *request, struct dtr_plan *plan,
+static int weigh_device(const struct dtr_lowering *request, const struct reduced *reduced,
                         uint32_t device, struct dtr_prediction *prediction,
                         struct dtr_error *error) {
+    struct dtr_plan *plan = reduced->plan;
     struct holding holding = {0};
     struct dtr_lowering lowering = *request;
     int status = DTR_OK;
@@ -96,45 +165,97 @@ static int weigh_device(const struct dtr_lowering *request, struct dtr_plan *pla
     if (!status) {
         const uint64_t bytes = holding.count ? held_bytes(&holding, request->model) : 0;
         if (prediction->weight_bytes)
-            prediction->weight_bytes[device] = bytes;
+            prediction->weight_bytes[reduced->device[device]] = bytes;
         if (prediction->memory_bytes)
-            prediction->memory_bytes[device] = bytes + holding.arena_bytes;
+            prediction->memory_bytes[reduced->device[device]] = bytes + holding.arena_bytes;
     }
     free(holding.keys);
     return status;
 }
 
+static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
+                 struct dtr_prediction *prediction, struct dtr_error *error) {
+    int status = DTR_OK;
+    for (uint32_t i = 0; i < reduced->plan->devices && !status; i++)
+        status = weigh_device(request, reduced, i, prediction, error);
+    return status;
+}
+
+static void clear(uint64_t *figures, uint32_t devices) {
+    if (figures)
+        memset(figures, 0, devices * sizeof *figures);
+}
+
 int dtr_predict_memory(const struct dtr_lowering *request, const struct dtr_plan *plan,
                        struct dtr_prediction *prediction, struct dtr_error *error) {
+    struct reduced reduced;
     if (!prediction->weight_bytes && !prediction->memory_bytes)
         return DTR_OK;
-    struct dtr_plan *copy = dtr_plan_copy(plan, error);
-    int status = copy ? DTR_OK : DTR_E_MEMORY;
-    for (uint32_t i = 0; i < plan->devices && !status; i++)
-        status = weigh_device(request, copy, i, prediction, error);
-    dtr_plan_free(copy);
+    clear(prediction->weight_bytes, plan->devices);
+    clear(prediction->memory_bytes, plan->devices);
+    int status = reduce(plan, NULL, NULL, &reduced, error);
+    if (status)
+        return status;
+    status = weigh(request, &reduced, prediction, error);
+    reduced_free(&reduced);
     return status;
+}
+
+/* The simulation's figures of one device, as the whole plan numbers it. */
+static void spread(const double *from, const struct reduced *reduced, uint32_t devices,
+                   double *to) {
+    if (!to)
+        return;
+    for (uint32_t i = 0; i < devices; i++)
+        to[i] = 0;
+    for (uint32_t i = 0; i < reduced->plan->devices; i++)
+        to[reduced->device[i]] = from[i];
+}
+
+static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduced,
+                    uint32_t devices, struct dtr_prediction *prediction, struct dtr_error *error) {
+    const uint32_t count = reduced->plan->devices;
+    double *times = calloc(2 * (size_t)count, sizeof *times);
+    if (!times)
+        return dtr_fail_memory(error);
+    const struct dtr_cost cost = {
+        .arg = reduced, .step_s = step_s, .link = reduced->link, .start_s = dtr_profile_start_s()};
+    struct dtr_simulation simulation = {.compute_s = times, .communicate_s = times + count};
+    const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, count, &cost,
+                                    &simulation, error);
+    prediction->latency_s = simulation.latency_s;
+    spread(times, reduced, devices, prediction->compute_s);
+    spread(times + count, reduced, devices, prediction->communicate_s);
+    free(times);
+    return status;
+}
+
+static void add_up(struct dtr_schedule *const *schedules, const struct reduced *reduced,
+                   const struct dtr_model_shape *model, struct dtr_prediction *prediction) {
+    for (uint32_t i = 0; i < reduced->plan->devices && prediction->bytes_sent; i++) {
+        struct dtr_account account;
+        dtr_account_schedule(schedules[i], model, &account);
+        prediction->bytes_sent[reduced->device[i]] = account.bytes_sent;
+    }
 }
 
 int dtr_predict(const struct dtr_lowering *request, const struct dtr_plan *plan,
                 const struct dtr_profile *profile, const struct dtr_link *link,
                 struct dtr_prediction *prediction, struct dtr_error *error) {
-    struct dtr_schedule **schedules = calloc(plan->devices, sizeof *schedules);
-    int status = schedules ? lower_all(request, plan, schedules, error) : dtr_fail_memory(error);
-    struct dtr_cost cost = dtr_profile_cost(profile);
-    if (link)
-        cost.link = link;
-    struct dtr_simulation simulation = {
-        .compute_s = prediction->compute_s, .communicate_s = prediction->communicate_s};
+    struct reduced reduced;
+    int status = reduce(plan, profile, link ? link : profile->link, &reduced, error);
+    if (status)
+        return status;
+    const uint32_t count = reduced.plan->devices;
+    struct dtr_schedule **schedules = calloc(count, sizeof *schedules);
+    status =
+        schedules ? lower_all(request, reduced.plan, schedules, error) : dtr_fail_memory(error);
     if (!status)
-        status = dtr_simulate((const struct dtr_schedule *const *)schedules, plan->devices,
-                              &cost, &simulation, error);
-    prediction->latency_s = simulation.latency_s;
-    for (uint32_t i = 0; i < plan->devices && !status && prediction->bytes_sent; i++) {
-        struct dtr_account account;
-        dtr_account_schedule(schedules[i], request->model, &account);
-        prediction->bytes_sent[i] = account.bytes_sent;
-    }
-    free_all(schedules, plan->devices);
+        status = simulate(schedules, &reduced, plan->devices, prediction, error);
+    clear(prediction->bytes_sent, plan->devices);
+    if (!status)
+        add_up(schedules, &reduced, request->model, prediction);
+    free_all(schedules, count);
+    reduced_free(&reduced);
     return status ? status : dtr_predict_memory(request, plan, prediction, error);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The time of a kernel is taken to be affine in the rows between two measured numbers of them, and
- * proportional to the size of the matrix near a measured one.
+ * The time of a kernel is taken to be affine in the rows between two measured numbers of them (of
+ * attention in their square), and proportional to the size of the matrix near a measured one.
  */
 #include "plan/profile.h"
 
@@ -15,6 +15,9 @@
 /* What the engine takes to begin a collective, or to see that it is complete; what memory carries
  * in a copy. */
 static const double start_s = 10e-6, copy_bytes_per_s = 6e9;
+
+/* Rows: close together where a device changes from reading weights to computing with them. */
+static const uint32_t ladder[] = {1, 4, 8, 12, 16, 24, 32, 64, 128, 512};
 
 static const char *const kind_names[] = {"linear", "attention", "norm"};
 
@@ -82,8 +85,6 @@ static struct dtr_profile *allocate(uint32_t devices) {
 
 int dtr_profile_create(const struct dtr_model_shape *model, uint32_t devices, uint32_t rows,
                        struct dtr_profile **profile_p, struct dtr_error *error) {
-    /* Close together where a device changes from reading weights to computing with them. */
-    static const uint32_t ladder[] = {1, 4, 8, 12, 16, 24, 32, 64, 128, 512};
     struct dtr_profile *profile = allocate(devices);
     int status = profile ? DTR_OK : DTR_E_MEMORY;
     for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && !status; i++)
@@ -206,8 +207,15 @@ static bool probe_of(const char *key, struct dtr_probe *probe) {
     return false;
 }
 
+/* A device of a scenario: described, not measured. */
+struct described {
+    double gflops, gbyte_s; /* 0: measured */
+    struct dtr_link link;   /* to every other device; bytes_per_s 0: each link has its own */
+};
+
 static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *next,
-                      const struct dtr_ini_entry *entry, struct dtr_error *error) {
+                      struct described *described, const struct dtr_ini_entry *entry,
+                      struct dtr_error *error) {
     struct dtr_probe probe;
     uint32_t peer;
     double first, second;
@@ -220,6 +228,16 @@ static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *ne
         profile->link[(size_t)device * profile->devices + peer] = (struct dtr_link){first, second};
         return DTR_OK;
     }
+    if (strcmp(entry->key, "link") == 0 && sscanf(entry->value, "%lf %lf", &first, &second) == 2 &&
+        first >= 0 && second > 0) {
+        described->link = (struct dtr_link){first, second};
+        return DTR_OK;
+    }
+    double *figure = strcmp(entry->key, "gflops") == 0    ? &described->gflops
+                     : strcmp(entry->key, "gbyte_s") == 0 ? &described->gbyte_s
+                                                          : NULL;
+    if (figure && sscanf(entry->value, "%lf", figure) == 1 && *figure > 0)
+        return DTR_OK;
     const struct dtr_probe *known = &profile->probes[*next];
     if (!probe_of(entry->key, &probe) || *next >= profile->probes_count ||
         memcmp(&probe, known, sizeof probe) != 0 || sscanf(entry->value, "%lf", &first) != 1 ||
@@ -230,6 +248,20 @@ static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *ne
     return DTR_OK;
 }
 
+/* What devices that are described are taken to have been measured at: times are proportional to
+ * the sizes of matrices. */
+static int add_generic(struct dtr_profile *profile) {
+    const uint32_t width = 768, head_size = 64;
+    int status = DTR_OK;
+    for (size_t i = 0; i < sizeof ladder / sizeof ladder[0] && !status; i++) {
+        status = add_probe(profile, DTR_PROBE_LINEAR, ladder[i], width, width);
+        status =
+            status ? status : add_probe(profile, DTR_PROBE_ATTENTION, ladder[i], width, head_size);
+        status = status ? status : add_probe(profile, DTR_PROBE_NORM, ladder[i], width, 0);
+    }
+    return status;
+}
+
 static int read_probes(struct dtr_profile *profile, const struct dtr_ini *ini) {
     struct dtr_probe probe;
     for (size_t i = 0; i < ini->entries_count; i++)
@@ -237,26 +269,82 @@ static int read_probes(struct dtr_profile *profile, const struct dtr_ini *ini) {
             probe_of(ini->entries[i].key, &probe) &&
             add_probe(profile, probe.kind, probe.rows, probe.out, probe.in))
             return DTR_E_MEMORY;
+    if (!profile->probes_count && add_generic(profile))
+        return DTR_E_MEMORY;
     profile->seconds =
         calloc((size_t)profile->devices * profile->probes_count + 1, sizeof *profile->seconds);
     return profile->seconds ? DTR_OK : DTR_E_MEMORY;
 }
 
+/* How long a device of so much arithmetic and so fast a memory takes: the longer of the two. */
+static double roofline_s(const struct dtr_probe *probe, const struct described *described) {
+    const double rows = probe->rows, out = probe->out, in = probe->in;
+    double flops = 0, bytes = 3 * sizeof(float) * rows * out;
+    if (probe->kind == DTR_PROBE_LINEAR) {
+        flops = 2 * rows * out * in;
+        bytes = sizeof(float) * (out * in + rows * (out + in));
+    } else if (probe->kind == DTR_PROBE_ATTENTION) {
+        flops = 4 * rows * rows * out;
+        bytes = 4 * sizeof(float) * rows * out;
+    }
+    return fmax(flops / described->gflops, bytes / described->gbyte_s) * 1e-9;
+}
+
+/* [device.3], or [device] where there is none. */
 static int read_device(struct dtr_profile *profile, const struct dtr_ini *ini, uint32_t device,
-                       struct dtr_error *error) {
+                       struct described *described, struct dtr_error *error) {
     char section[32];
     uint32_t next = 0;
     int status = DTR_OK;
     snprintf(section, sizeof section, "device.%u", device);
+    if (!dtr_ini_section(ini, section))
+        snprintf(section, sizeof section, "device");
     for (size_t i = 0; i < ini->entries_count && !status; i++)
         if (strcmp(ini->entries[i].section, section) == 0)
-            status = read_entry(profile, device, &next, &ini->entries[i], error);
-    if (!status && (next != profile->probes_count || !next || !profile->kernel[device]))
-        status = dtr_fail(error, DTR_E_CONFIG, "%s: [%s] is not complete", ini->file, section);
-    for (uint32_t i = 0; i < profile->devices && !status; i++)
-        if (i != device && !(profile->link[(size_t)device * profile->devices + i].bytes_per_s > 0))
-            status =
-                dtr_fail(error, DTR_E_CONFIG, "%s: [%s] has no link_%u", ini->file, section, i);
+            status = read_entry(profile, device, &next, described, &ini->entries[i], error);
+    if (status)
+        return status;
+    const bool measured = next == profile->probes_count && profile->kernel[device];
+    if (!measured && (next || !(described->gflops > 0) || !(described->gbyte_s > 0)))
+        return dtr_fail(error, DTR_E_CONFIG, "%s: [%s] is not complete", ini->file, section);
+    for (uint32_t i = next; i < profile->probes_count; i++)
+        profile->seconds[(size_t)device * profile->probes_count + i] =
+            roofline_s(&profile->probes[i], described);
+    return DTR_OK;
+}
+
+/* A link that has no measurement of its own is as fast as the slower of the ports at its ends. */
+static int fill_links(struct dtr_profile *profile, const struct dtr_ini *ini,
+                      const struct described *described, struct dtr_error *error) {
+    for (uint32_t from = 0; from < profile->devices; from++)
+        for (uint32_t to = 0; to < profile->devices; to++) {
+            struct dtr_link *link = &profile->link[(size_t)from * profile->devices + to];
+            const struct dtr_link *out = &described[from].link, *in = &described[to].link;
+            if (from == to || link->bytes_per_s > 0)
+                continue;
+            if (!(out->bytes_per_s > 0))
+                return dtr_fail(error, DTR_E_CONFIG, "%s: device %u has no link_%u", ini->file,
+                                from, to);
+            *link = *out;
+            if (in->bytes_per_s > 0)
+                link->bytes_per_s = fmin(out->bytes_per_s, in->bytes_per_s);
+        }
+    return DTR_OK;
+}
+
+static int read_devices(struct dtr_profile *profile, const struct dtr_ini *ini,
+                        struct dtr_error *error) {
+    struct described *described = calloc(profile->devices, sizeof *described);
+    int status = described ? read_probes(profile, ini) : DTR_E_MEMORY;
+    if (status) {
+        free(described);
+        return dtr_fail_memory(error);
+    }
+    for (uint32_t i = 0; !status && i < profile->devices; i++)
+        status = read_device(profile, ini, i, &described[i], error);
+    if (!status)
+        status = fill_links(profile, ini, described, error);
+    free(described);
     return status;
 }
 
@@ -269,10 +357,10 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
     struct dtr_profile *profile = NULL;
     if (devices < 1 || devices > 65536)
         status = dtr_fail(error, DTR_E_CONFIG, "%s: is no profile", path);
-    else if (!(profile = allocate((uint32_t)devices)) || read_probes(profile, ini))
+    else if (!(profile = allocate((uint32_t)devices)))
         status = dtr_fail_memory(error);
-    for (uint32_t i = 0; !status && i < profile->devices; i++)
-        status = read_device(profile, ini, i, error);
+    else
+        status = read_devices(profile, ini, error);
     if (!status) {
         snprintf(profile->cpu, sizeof profile->cpu, "%s", value_of(ini, "profile", "cpu"));
         snprintf(profile->model, sizeof profile->model, "%s", value_of(ini, "profile", "model"));
@@ -291,20 +379,20 @@ static double distance(uint32_t a, uint32_t b) {
     return fabs(log2((double)a / (double)b));
 }
 
-/* Measurements of one matrix with fewer and with more rows than wanted. */
+/* Measurements of one matrix with fewer and with more work than wanted. */
 struct bracket {
     double below_s, above_s;
-    uint32_t below, above; /* rows; 0: none */
+    double below, above; /* rows, of attention their squares; 0: none */
 };
 
-static double interpolate(const struct bracket *bracket, double rows) {
-    if (!bracket->below)
-        return bracket->above_s * rows / bracket->above;
-    if (!bracket->above)
-        return bracket->below_s * rows / bracket->below;
-    if (bracket->above == bracket->below)
+static double interpolate(const struct bracket *bracket, double work) {
+    if (!(bracket->below > 0))
+        return bracket->above_s * work / bracket->above;
+    if (!(bracket->above > 0))
+        return bracket->below_s * work / bracket->below;
+    if (!(bracket->above > bracket->below))
         return bracket->above_s;
-    return bracket->below_s + (bracket->above_s - bracket->below_s) * (rows - bracket->below) /
+    return bracket->below_s + (bracket->above_s - bracket->below_s) * (work - bracket->below) /
                                   (bracket->above - bracket->below);
 }
 
@@ -327,8 +415,14 @@ static const struct dtr_probe *nearest(const struct dtr_profile *profile, uint32
     return best;
 }
 
+/* What a time is taken to be affine in. */
+static double work_of(const struct dtr_probe *probe) {
+    const double rows = probe->rows;
+    return probe->kind == DTR_PROBE_ATTENTION ? rows * rows : rows;
+}
+
 static double kernel_s(const struct dtr_profile *profile, uint32_t device, uint32_t kind,
-                       double rows, uint32_t out, uint32_t in) {
+                       double work, uint32_t out, uint32_t in) {
     const struct dtr_probe *like = nearest(profile, kind, out, in);
     const double *seconds = profile->seconds + (size_t)device * profile->probes_count;
     struct bracket bracket = {0};
@@ -338,51 +432,50 @@ static double kernel_s(const struct dtr_profile *profile, uint32_t device, uint3
         const struct dtr_probe *probe = &profile->probes[i];
         if (probe->kind != kind || probe->out != like->out || probe->in != like->in)
             continue;
-        if (probe->rows <= rows && probe->rows >= bracket.below) {
-            bracket.below = probe->rows;
+        const double measured = work_of(probe);
+        if (measured <= work && measured >= bracket.below) {
+            bracket.below = measured;
             bracket.below_s = seconds[i];
         }
-        if (probe->rows >= rows && (!bracket.above || probe->rows < bracket.above)) {
-            bracket.above = probe->rows;
+        if (measured >= work && (!(bracket.above > 0) || measured < bracket.above)) {
+            bracket.above = measured;
             bracket.above_s = seconds[i];
         }
     }
     const double scale = kind == DTR_PROBE_LINEAR
                              ? (double)out * in / ((double)like->out * like->in)
                              : (double)out / like->out;
-    return scale * interpolate(&bracket, rows);
+    return scale * interpolate(&bracket, work);
 }
 
 /* Attention of s queries over s keys was measured; it takes as long over any as many pairs. */
-static double attention_s(const struct dtr_profile *profile, const struct dtr_schedule *schedule,
-                          const struct dtr_step *step) {
+static double attention_s(const struct dtr_profile *profile, uint32_t device,
+                          const struct dtr_schedule *schedule, const struct dtr_step *step) {
     const uint32_t width = dtr_range_count(step->out.columns);
     double total = 0;
     for (uint32_t i = 0; i < step->listed; i++) {
         const struct dtr_span *span = &schedule->spans[step->list + i];
         const double pairs = (double)span->query_rows * span->key_rows;
-        total += kernel_s(profile, schedule->device, DTR_PROBE_ATTENTION, sqrt(pairs), width,
-                          width / step->heads);
+        total += kernel_s(profile, device, DTR_PROBE_ATTENTION, pairs, width, width / step->heads);
     }
     return total;
 }
 
-double dtr_profile_step_s(void *arg, const struct dtr_schedule *schedule,
-                          const struct dtr_step *step) {
-    const struct dtr_profile *profile = arg;
+double dtr_profile_step_s(const struct dtr_profile *profile, uint32_t device,
+                          const struct dtr_schedule *schedule, const struct dtr_step *step) {
     const uint32_t rows = dtr_range_count(step->out.rows);
     const uint32_t columns = dtr_range_count(step->out.columns);
     switch ((enum dtr_step_kind)step->kind) {
     case DTR_STEP_LINEAR:
-        return kernel_s(profile, schedule->device, DTR_PROBE_LINEAR, rows, columns,
+        return kernel_s(profile, device, DTR_PROBE_LINEAR, rows, columns,
                         dtr_range_count(step->in[0].columns));
     case DTR_STEP_ATTENTION:
-        return attention_s(profile, schedule, step);
+        return attention_s(profile, device, schedule, step);
     case DTR_STEP_EMBED:
     case DTR_STEP_ADD_NORM:
     case DTR_STEP_MOMENTS:
     case DTR_STEP_NORMALISE:
-        return kernel_s(profile, schedule->device, DTR_PROBE_NORM, rows, columns, 0);
+        return kernel_s(profile, device, DTR_PROBE_NORM, rows, columns, 0);
     default:
         return 2.0 * sizeof(float) * rows * columns / copy_bytes_per_s;
     }
@@ -404,11 +497,6 @@ double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device) {
     return total > 0 ? flops / total * 1e-9 : 0;
 }
 
-struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile) {
-    return (struct dtr_cost){
-        .arg = (void *)(uintptr_t)profile,
-        .step_s = dtr_profile_step_s,
-        .link = profile->link,
-        .start_s = start_s,
-    };
+double dtr_profile_start_s(void) {
+    return start_s;
 }

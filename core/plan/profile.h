@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "plan/schedule.h"
-#include "plan/simulate.h"
 
 enum dtr_probe_kind { DTR_PROBE_LINEAR, DTR_PROBE_ATTENTION, DTR_PROBE_NORM, DTR_PROBE_KINDS };
 
@@ -27,9 +26,9 @@ struct dtr_profile {
     uint32_t probes_count;
     double *seconds;       /* [devices][probes_count] */
     struct dtr_link *link; /* [devices][devices] */
-    char **kernel;         /* [devices] the plugin measured */
-    char model[65];        /* digest of the model, in hexadecimal */
-    char cpu[200];         /* of the leader */
+    char **kernel;         /* [devices] the plugin measured; NULL: described, not measured */
+    char model[65];        /* digest of the model, in hexadecimal; empty: of no model */
+    char cpu[200];         /* of the leader; empty: of none */
 };
 
 /* The shapes that the model's layers have on that many devices, for requests of up to `rows`
@@ -42,18 +41,19 @@ void dtr_profile_free(struct dtr_profile *profile);
 int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *devices, uint32_t count,
                        struct dtr_profile **selected_p, struct dtr_error *error);
 
-/* As an INI file, and back.  DTR_E_SYSTEM, DTR_E_CONFIG. */
+/* As an INI file, and back.  A file may also describe devices that nobody has measured, by their
+ * arithmetic, memory and port (detransformer.ini(5)).  DTR_E_SYSTEM, DTR_E_CONFIG. */
 int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error);
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error);
 
-/* How long the step takes on the schedule's device; `arg` is the profile. */
-double dtr_profile_step_s(void *arg, const struct dtr_schedule *schedule,
-                          const struct dtr_step *step);
+/* How long a step of the schedule takes on a device of the profile. */
+double dtr_profile_step_s(const struct dtr_profile *profile, uint32_t device,
+                          const struct dtr_schedule *schedule, const struct dtr_step *step);
+
+/* Of beginning or awaiting a collective. */
+double dtr_profile_start_s(void);
 
 /* The device's speed in the linear layers that it spends its time in. */
 double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device);
-
-/* The cost model of the profile; it points into the profile. */
-struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile);
 
 #endif

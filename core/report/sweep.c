@@ -31,6 +31,7 @@ struct dtr_sweep {
     char (*texts)[TEXT]; /* [grids] settings of one point */
     char name[TEXT];
     char *folder;
+    bool predict; /* predictions are all that is wanted */
     FILE *csv;
 };
 
@@ -238,7 +239,8 @@ static void take_line(struct dtr_sweep *sweep, char *line) {
         point->bytes_sent = next_figure(&at);
         point->weight_bytes = next_figure(&at);
         point->valid = strncmp(at, "yes", 3) == 0;
-        point->done = isfinite(point->median_ms) || isfinite(point->predicted_ms);
+        point->done =
+            isfinite(point->median_ms) || (sweep->predict && isfinite(point->predicted_ms));
         return;
     }
 }
@@ -255,16 +257,21 @@ static int read_csv(struct dtr_sweep *sweep, const char *path, struct dtr_error 
         status =
             dtr_fail(error, DTR_E_CONFIG,
                      "%s: holds another sweep; remove it or name another results folder", path);
-    while (!status && getline(&line, &capacity, file) > 0)
-        take_line(sweep, line);
+    ssize_t length;
+    /* A last line without an end was cut short. */
+    while (!status && (length = getline(&line, &capacity, file)) > 0)
+        if (line[length - 1] == '\n')
+            take_line(sweep, line);
     free(line);
     free(header);
     fclose(file);
     return status;
 }
 
-int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, struct dtr_error *error) {
+int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, bool predict,
+                   struct dtr_error *error) {
     char *path;
+    sweep->predict = predict;
     sweep->folder = strdup(folder);
     if (!sweep->folder || asprintf(&path, "%s/sweep.csv", folder) < 0)
         return dtr_fail_memory(error);
@@ -303,6 +310,7 @@ static double most_of(const cJSON *devices, const char *key) {
 }
 
 static void take_report(struct point *point, const cJSON *json) {
+    const double foreseen = point->predicted_ms; /* by an earlier run, or 0 */
     const cJSON *latency = cJSON_GetObjectItem(json, "latency_ms");
     const cJSON *devices = cJSON_GetObjectItem(json, "devices");
     *point = (struct point){
@@ -316,6 +324,8 @@ static void take_report(struct point *point, const cJSON *json) {
         .weight_bytes = most_of(devices, "weight_bytes"),
         .valid = cJSON_IsTrue(cJSON_GetObjectItem(json, "valid")),
     };
+    if (!isfinite(point->predicted_ms) && foreseen > 0)
+        point->predicted_ms = foreseen;
 }
 
 int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, const char *failure,
@@ -362,6 +372,11 @@ static int axis_width(const struct dtr_sweep *sweep, size_t axis) {
     return (int)(width < 60 ? width : 60) + 2;
 }
 
+/* Measured, or else predicted. */
+static double latency_of(const struct point *point) {
+    return isfinite(point->median_ms) ? point->median_ms : point->predicted_ms;
+}
+
 void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
     const bool named = sweep->series[0] != NULL;
     if (named)
@@ -382,7 +397,7 @@ void dtr_sweep_print(const struct dtr_sweep *sweep, FILE *out) {
         }
         print_figure(point->median_ms, 2, out);
         print_figure(point->predicted_ms, 2, out);
-        print_figure(sweep->points[0].median_ms / point->median_ms, 2, out);
+        print_figure(latency_of(&sweep->points[0]) / latency_of(point), 2, out);
         print_figure(point->bytes_sent * 1e-3, 1, out);
         print_figure(point->weight_bytes / 1048576, 1, out);
         fputs(point->done && !point->valid ? "  INVALID: ran late\n" : "\n", out);
@@ -447,9 +462,10 @@ static void write_curve(const struct dtr_sweep *sweep, size_t first, size_t alon
     fprintf(out, "$curve%zu << END\n", number);
     for (size_t i = first; i < sweep->count; i++) {
         const struct point *point = &sweep->points[i];
-        if (same_curve(sweep, first, i, along) && isfinite(point->median_ms))
+        if (same_curve(sweep, first, i, along) &&
+            (isfinite(point->median_ms) || isfinite(point->predicted_ms)))
             fprintf(out, "%s %g %g\n", axis_value(sweep, i, along), point->median_ms,
-                    isfinite(point->predicted_ms) ? point->predicted_ms : (double)NAN);
+                    point->predicted_ms);
     }
     fputs("END\n", out);
 }
@@ -474,23 +490,38 @@ static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out)
     fputs("\"\n", out);
 }
 
+/* Whether any point was measured, or predicted. */
+static bool any_of(const struct dtr_sweep *sweep, bool measured) {
+    for (size_t i = 0; i < sweep->count; i++)
+        if (isfinite(measured ? sweep->points[i].median_ms : sweep->points[i].predicted_ms) &&
+            sweep->points[i].done)
+            return true;
+    return false;
+}
+
 static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
     fputs("$bars << END\n", out);
     for (size_t i = 0; i < sweep->count; i++) {
         fputc('"', out);
         write_curve_name(sweep, i, sweep->axes_count, out);
-        fprintf(out, "\" %g\n",
-                isfinite(sweep->points[i].median_ms) ? sweep->points[i].median_ms : 0);
+        fprintf(out, "\" %g %g\n", sweep->points[i].median_ms, sweep->points[i].predicted_ms);
     }
-    fputs("END\nset style fill solid 0.7\nset boxwidth 0.7\nset yrange [0:*]\nset xtics rotate by "
-          "-30\nplots = \"$bars using 0:2:xtic(1) with boxes notitle\"\n",
+    fputs("END\nset style fill solid 0.7\nset style data histogram\n"
+          "set style histogram clustered gap 1\nset yrange [0:*]\nset xtics rotate by -30\n"
+          "plots = \"",
           out);
+    if (any_of(sweep, true))
+        fputs("$bars using 2:xtic(1) title 'measured'", out);
+    if (any_of(sweep, false))
+        fprintf(out, "%s$bars using 3:xtic(1) title 'predicted'", any_of(sweep, true) ? ", " : "");
+    fputs("\"\n", out);
 }
 
 static void write_script(const struct dtr_sweep *sweep, const char *title, FILE *out) {
     const size_t along = curve_axis(sweep);
-    fprintf(out, "set title '%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n",
-            title);
+    fprintf(out,
+            "set title '%s%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n",
+            title, along < sweep->axes_count && any_of(sweep, false) ? " (dashed: predicted)" : "");
     if (along < sweep->axes_count)
         write_curves(sweep, along, out);
     else

@@ -29,8 +29,10 @@ size_t dtr_sweep_settings(struct dtr_sweep *sweep, size_t point, struct dtr_sett
 const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point);
 
 /* Takes in the points that an earlier run of the same sweep has left in the folder, and opens the
- * CSV file there for more.  DTR_E_CONFIG when the folder holds another sweep's. */
-int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, struct dtr_error *error);
+ * CSV file there for more.  `predict`: predictions are all that is wanted.  DTR_E_CONFIG when the
+ * folder holds another sweep's. */
+int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, bool predict,
+                   struct dtr_error *error);
 
 bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point);
 

@@ -157,16 +157,16 @@ static int check_profile(const struct dtr_experiment *experiment, const struct d
     snprintf(wanted, sizeof wanted, "%u", experiment->devices);
     if (profile->devices != experiment->devices)
         return stale(experiment, error, "a number of devices of", measured, wanted);
-    if (strcmp(profile->model, digest) != 0)
+    if (profile->model[0] && strcmp(profile->model, digest) != 0)
         return stale(experiment, error, "the model", profile->model, digest);
-    if (strcmp(profile->cpu, cpu) != 0)
+    if (profile->cpu[0] && strcmp(profile->cpu, cpu) != 0)
         return stale(experiment, error, "the CPU", profile->cpu, cpu);
     for (uint32_t i = 0; i < profile->devices; i++) {
         struct dtr_chain chain;
         const int status = dtr_experiment_chain(experiment, DTR_KERNEL, i, &chain, error);
         if (status)
             return status;
-        if (strcmp(profile->kernel[i], chain.plugin[0]->name) != 0)
+        if (profile->kernel[i] && strcmp(profile->kernel[i], chain.plugin[0]->name) != 0)
             return stale(experiment, error, "the kernel plugin", profile->kernel[i],
                          chain.plugin[0]->name);
     }
@@ -472,15 +472,20 @@ int dtr_planning_replan(struct dtr_planning *planning, const struct dtr_request 
     return ask(planning, plan, true, error);
 }
 
+int dtr_planning_foresee(struct dtr_planning *planning, const struct dtr_request *request,
+                         const struct dtr_plan *plan, struct dtr_prediction *prediction,
+                         struct dtr_error *error) {
+    take_request(planning, request);
+    return predict(&planning->problem, plan, prediction, error);
+}
+
 int dtr_planning_predict(struct dtr_planning *planning, const struct dtr_request *request,
                          const struct dtr_plan *plan, double *latency_s_p,
                          struct dtr_error *error) {
-    *latency_s_p = 0;
-    if (!planning->profile)
-        return DTR_OK;
     struct dtr_prediction prediction = {.size = sizeof prediction};
-    take_request(planning, request);
-    const int status = predict(&planning->problem, plan, &prediction, error);
+    const int status = planning->profile
+                           ? dtr_planning_foresee(planning, request, plan, &prediction, error)
+                           : DTR_OK;
     *latency_s_p = prediction.latency_s;
     return status;
 }

@@ -55,6 +55,11 @@ int dtr_planning_replan(struct dtr_planning *planning, const struct dtr_request 
 int dtr_planning_predict(struct dtr_planning *planning, const struct dtr_request *request,
                          const struct dtr_plan *plan, double *latency_s_p, struct dtr_error *error);
 
+/* All that the simulator says of it; there must be a profile. */
+int dtr_planning_foresee(struct dtr_planning *planning, const struct dtr_request *request,
+                         const struct dtr_plan *plan, struct dtr_prediction *prediction,
+                         struct dtr_error *error);
+
 /* Tells an adaptive planner what a request took, and by which factor the links were faster than
  * profiled; 0: nothing travelled. */
 void dtr_planning_observe(struct dtr_planning *planning, uint64_t number, double latency_s,

@@ -224,9 +224,22 @@ static void review_end(struct review *review) {
     host->release(host, review->problem);
 }
 
+/* What the links carry as they are seen now, on average over all of them. */
+static double mean_mbit(const struct dtr_network *network) {
+    double sum = 0.0;
+    uint32_t links = 0;
+    for (uint32_t from = 0; from < network->devices; from++)
+        for (uint32_t to = 0; to < network->devices; to++)
+            if (from != to) {
+                sum += network->now[(size_t)from * network->devices + to].bytes_per_s;
+                links++;
+            }
+    return 8e-6 * sum / links;
+}
+
 /* What was decided before stays unless another plan is clearly better. */
-static int keep_or_change(struct review *review, struct decision *decision, bool decided,
-                          struct dtr_error *error) {
+static int keep_or_change(struct review *review, const struct dtr_network *network,
+                          struct decision *decision, bool decided, struct dtr_error *error) {
     struct dtr_contest *contest = &review->contest;
     struct dtr_trial before = dtr_trial_none;
     const int status =
@@ -240,6 +253,10 @@ static int keep_or_change(struct review *review, struct decision *decision, bool
     dtr_draft_copy(decision->plan, contest->best);
     decision->latency_s = contest->trial.latency_s;
     dtr_contest_explain(contest, decision->reason, sizeof decision->reason);
+    const size_t used = strlen(decision->reason);
+    if (network)
+        snprintf(decision->reason + used, sizeof decision->reason - used,
+                 "; links seen at %.3g Mbit/s", mean_mbit(network));
     return DTR_OK;
 }
 
@@ -258,7 +275,7 @@ static int decide(struct adaptive *self, const struct dtr_problem *problem,
     if (!status && !review.contest.trial.fits)
         status = dtr_search_nothing(&review.search, error);
     if (!status)
-        status = keep_or_change(&review, decision, decided, error);
+        status = keep_or_change(&review, self->network, decision, decided, error);
     if (!status) {
         decision->sequences = problem->request->sequences;
         decision->generation = self->generation;

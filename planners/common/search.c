@@ -94,13 +94,13 @@ void dtr_draft_run(const struct dtr_search *search, struct dtr_plan *plan, uint3
 }
 
 /* Lowering and messages grow with the square of the devices that take part, and with the tiles;
- * each of the others is looked at; for the memory all is lowered once more. */
+ * for the memory all is lowered once more. */
 static uint64_t work(const struct dtr_search *search, const struct dtr_plan *plan) {
     uint64_t taking = 0;
     for (uint32_t i = 0; i < plan->devices; i++)
         taking += plan->share[i] > 0;
     const uint64_t messages = taking * taking * (8 + plan->tiles) / 8;
-    const uint64_t units = search->problem->model->layers * (messages + plan->devices);
+    const uint64_t units = search->problem->model->layers * (messages + taking) + plan->devices;
     return search->weigh ? units + units / 2 : units;
 }
 

@@ -461,6 +461,29 @@ static void test_steps(void **state) {
     cluster_free(c);
 }
 
+/* The network steps down and up again while it is noisy: the right plan from the second request
+ * after each step, and no other change of plan. */
+static void test_steps_in_noise(void **state) {
+    (void)state;
+    static const double levels[] = {1000, 50, 1000};
+    struct cluster *c = cluster_create("adaptive", 4);
+    set_mbit(c, 1000);
+    assert_int_equal(make_plan(c), DTR_OK);
+    uint32_t seed = 7, switches = 0, before = c->plan->strategy[0];
+    for (uint32_t level = 0; level < 3; level++)
+        for (uint32_t i = 0; i < 25; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            request(c, levels[level], 0.2 * ((seed >> 8) / 16777216.0 - 0.5));
+            if (i > 0)
+                assert_true(regret(c, levels[level]) < 1.05);
+            switches += c->plan->strategy[0] != before;
+            before = c->plan->strategy[0];
+        }
+    assert_true(switches <= 2);
+    assert_non_null(strstr(c->plan->reason, "Mbit/s"));
+    cluster_free(c);
+}
+
 static void test_noise(void **state) {
     (void)state;
     struct cluster *c = cluster_create("adaptive", 4);
@@ -586,6 +609,7 @@ int main(void) {
         cmocka_unit_test(test_predictions_fail),
         cmocka_unit_test(test_many_devices),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_steps_in_noise),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_outlier),
         cmocka_unit_test(test_decisions_are_remembered),
