@@ -33,7 +33,8 @@ struct outlook {
     double *merit;   /* [strategies] the best score anywhere, relative to the best there */
     uint64_t spent, limit;
     struct dtr_plan *candidate[EXTREMES];
-    double cost[EXTREMES]; /* mean of log latency */
+    double cost[EXTREMES];  /* mean of log latency */
+    double score[EXTREMES]; /* on the network as it was measured */
     uint32_t candidates;
 };
 
@@ -213,7 +214,7 @@ static int visit(struct outlook *outlook, const struct dtr_plan *placement, bool
 }
 
 /* The placement whose best strategies are best over the bandwidths; the measured one counts
- * double. */
+ * double, and one that is clearly worse there than another is out. */
 static int compare_candidates(struct outlook *outlook, uint32_t *best_p, struct dtr_error *error) {
     *best_p = 0;
     for (uint32_t i = 0; i < outlook->candidates; i++) {
@@ -225,10 +226,16 @@ static int compare_candidates(struct outlook *outlook, uint32_t *best_p, struct 
             if (status)
                 return status;
             outlook->cost[i] += (f ? 1.0 : 2.0) * log(score);
+            if (f == 0)
+                outlook->score[i] = score;
         }
-        if (outlook->cost[i] < outlook->cost[*best_p])
+        if (outlook->score[i] < outlook->score[*best_p])
             *best_p = i;
     }
+    const double most = ALIKE * outlook->score[*best_p];
+    for (uint32_t i = 0; i < outlook->candidates; i++)
+        if (outlook->score[i] <= most && outlook->cost[i] < outlook->cost[*best_p])
+            *best_p = i;
     return DTR_OK;
 }
 
