@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 int dtr_fail(struct dtr_error *error, int status, const char *format, ...) {
     if (!error || error->status)
         return status;
@@ -12,6 +14,7 @@ int dtr_fail(struct dtr_error *error, int status, const char *format, ...) {
     va_start(args, format);
     vsnprintf(error->text, sizeof error->text, format, args);
     va_end(args);
+    dtr_text_clean(error->text);
     error->status = status;
     return status;
 }
@@ -28,6 +31,7 @@ void dtr_error_prefix(struct dtr_error *error, const char *format, ...) {
     va_start(args, format);
     vsnprintf(prefix, sizeof prefix - 2, format, args);
     va_end(args);
+    dtr_text_clean(prefix);
     strcat(prefix, prefix[0] && prefix[strlen(prefix) - 1] == ']' ? " " : ": ");
     size_t length = strlen(prefix), room = sizeof error->text - length - 1;
     size_t kept = strnlen(error->text, room);

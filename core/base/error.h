@@ -14,7 +14,7 @@ struct dtr_error {
 };
 
 /* Stores the sentence (lower case or a place first, no full stop) unless `error` is NULL or holds
- * one already; returns `status`. */
+ * one already; returns `status`.  Control characters in it become question marks. */
 int dtr_fail(struct dtr_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

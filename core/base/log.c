@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
 
 void dtr_log(const struct dtr_log *log, enum dtr_log_level level, const char *format, ...) {
@@ -24,6 +26,8 @@ void dtr_log(const struct dtr_log *log, enum dtr_log_level level, const char *fo
         length += more;
     if ((size_t)length > sizeof line - 2)
         length = (int)sizeof line - 2;
+    line[length] = '\0';
+    dtr_text_clean(line);
     line[length++] = '\n';
     /* One write a line, so that the lines of several processes do not mix. */
     ssize_t written = write(log->fd, line, (size_t)length);

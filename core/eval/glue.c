@@ -99,26 +99,18 @@ static const char *label_text(const struct task *task, uint32_t label, char *tex
     return text;
 }
 
-/* The beginning of a field, as it can be shown; `text` holds SHOWN bytes. */
-static const char *show(struct dtr_field field, char *text) {
-    size_t length = field.length < SHOWN - 1 ? field.length : SHOWN - 1;
-    for (size_t i = 0; i < length; i++)
-        text[i] = (unsigned char)field.text[i] < ' ' || field.text[i] == 0x7f ? '?' : field.text[i];
-    text[length] = '\0';
-    return text;
-}
-
 static int bad_value(const struct glue *glue, const struct dtr_table *table, struct dtr_field field,
                      struct dtr_error *error) {
-    char number[NUMBER], shown[SHOWN], known[100] = "a number";
+    char number[NUMBER], known[100] = "a number";
+    const int shown = field.length < SHOWN ? (int)field.length : SHOWN;
     for (uint32_t i = 0; i < glue->labels; i++) {
         const char *before = i == 0 ? "" : i + 1 < glue->labels ? ", " : " or ";
         const size_t used = i ? strlen(known) : 0;
         snprintf(known + used, sizeof known - used, "%s%s", before,
                  label_text(glue->task, i, number));
     }
-    return dtr_fail(error, DTR_E_CONFIG, "%s:%llu: '%s' must be %s", table->path,
-                    (unsigned long long)table->line, show(field, shown), known);
+    return dtr_fail(error, DTR_E_CONFIG, "%s:%llu: '%.*s' must be %s", table->path,
+                    (unsigned long long)table->line, shown, field.text, known);
 }
 
 /* A label, or a score, from a field. */

@@ -302,7 +302,7 @@ static int take_entries(struct squad *squad, const char *path, const cJSON *obje
             text && dtr_utf8_is_valid(text, strlen(text))
                 ? replace(squad, i, text, strlen(text), error)
                 : dtr_fail(error, DTR_E_CONFIG, "%s: the answer to question '%.60s' is no text",
-                           path, dtr_text_is_printable((*found)->string) ? (*found)->string : "?");
+                           path, (*found)->string);
     }
     free(entries);
     return status;

@@ -48,6 +48,14 @@ static void long_sentences_are_cut(void **state) {
     assert_non_null(strstr(error.text, "x: x"));
 }
 
+static void control_characters_are_not_shown(void **state) {
+    (void)state;
+    struct dtr_error error = {.status = DTR_OK};
+    dtr_fail(&error, DTR_E_CONFIG, "a\033[2J%c\n\x7f", 8);
+    dtr_error_prefix(&error, "\xc2\x9b-\xc3\xa9\xc2\xa0");
+    assert_string_equal(error.text, "?\?-\xc3\xa9\xc2\xa0: a?[2J???");
+}
+
 static void log_levels_have_names(void **state) {
     (void)state;
     assert_int_equal(dtr_log_level_parse("error"), DTR_LOG_ERROR);
@@ -57,8 +65,11 @@ static void log_levels_have_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_sentence_is_kept), cmocka_unit_test(nobody_listens),
-        cmocka_unit_test(prefix_goes_in_front),   cmocka_unit_test(long_sentences_are_cut),
+        cmocka_unit_test(first_sentence_is_kept),
+        cmocka_unit_test(nobody_listens),
+        cmocka_unit_test(prefix_goes_in_front),
+        cmocka_unit_test(long_sentences_are_cut),
+        cmocka_unit_test(control_characters_are_not_shown),
         cmocka_unit_test(log_levels_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
