@@ -252,9 +252,9 @@ static void traces_step(void **state) {
 
 static void bad_traces_are_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"",        "1 2\n",          "1 2 3 4\n",
-                                      "a b c\n", "1 -2 3\n",       "1 nan 3\n",
-                                      "1 0 3\n", "1 2 3\n1 2 3\n", "1 2 1e300\n"};
+    static const char *const bad[] = {
+        "",         "1 2\n",     "0 1e-300 0\n", "1 2 3 4\n",      "a b c\n",
+        "1 -2 3\n", "1 nan 3\n", "1 0 3\n",      "1 2 3\n1 2 3\n", "1 2 1e300\n"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct trace trace;
         struct dtr_error error = {.status = DTR_OK};

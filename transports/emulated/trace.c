@@ -12,6 +12,7 @@
 
 #define STEPS_MAX ((size_t)1 << 20)
 #define SECONDS_MAX 1e9
+#define MBIT_MIN 1e-3 /* but zero: at less a message takes longer than a clock counts */
 #define MBIT_MAX 1e6
 #define LATENCY_US_MAX 1e8
 
@@ -54,7 +55,7 @@ static int parse_line(const char *line, double overhead, struct trace_step *step
     }
     line += strspn(line, " \t\r\n");
     if ((*line && *line != '#') || value[0] > SECONDS_MAX || value[1] > MBIT_MAX ||
-        value[2] > LATENCY_US_MAX)
+        (value[1] > 0 && value[1] < MBIT_MIN) || value[2] > LATENCY_US_MAX)
         return -1;
     *step_p = (struct trace_step){.from_ns = (uint64_t)(value[0] * 1e9),
                                   .rate = rate_of(value[1], overhead),
