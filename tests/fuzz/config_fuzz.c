@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         .config = fuzz_file("config.json", data, size), .seed = 1, .attention = -1};
     struct dtr_model_config config;
     struct dtr_error error = {0};
-    if (!fuzz_sentence(dtr_model_config_read(source.config, &config, &error), &error))
+    if (!fuzz_sentence(dtr_model_config_read(source.config, NULL, &config, &error), &error))
         return 0;
     dtr_model_config_free(&config);
     struct dtr_model *model;

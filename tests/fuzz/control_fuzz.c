@@ -55,10 +55,11 @@ static void open_stage(struct stage *stage) {
     if (!status)
         status = dtr_experiment_parse("one", text, strlen(text), stage->plugins, &quiet,
                                       &stage->experiment, &error);
-    if (!status)
-        status = dtr_device_open(stage->experiment, stage->plugins, 0, &options, &quiet,
-                                 &stage->device, &error);
     fuzz_need(!status, error.text);
+    const struct dtr_model_source source = dtr_experiment_model(stage->experiment);
+    fuzz_need(!dtr_device_open(stage->experiment, &source, stage->plugins, 0, &options, &quiet,
+                               &stage->device, &error),
+              error.text);
     struct dtr_plan *plan = make_plan(&stage->device->model->shape, 1);
     fuzz_need(!dtr_device_load(stage->device, plan, &error), error.text);
     dtr_plan_free(plan);
@@ -114,8 +115,9 @@ static int read_request(struct stage *stage, struct dtr_reader *reader, struct d
 
 static int read_group(struct dtr_reader *reader, struct dtr_error *error) {
     const char *addresses[DEVICES];
-    struct dtr_group group = {.size = sizeof group, .devices = DEVICES};
-    return dtr_read_group(reader, &group, addresses, error);
+    uint32_t numbers[DEVICES];
+    struct dtr_group group = {.size = sizeof group};
+    return dtr_read_group(reader, DEVICES, &group, addresses, numbers, error);
 }
 
 static int read_probes(struct dtr_reader *reader, struct dtr_error *error) {
@@ -137,6 +139,9 @@ static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *rea
     struct dtr_done done;
     const char *kernel;
     double seconds[2];
+    int suspect;
+    if (type > DTR_FRAME_ADDRESS)
+        dtr_read_epoch(reader);
     switch (type) {
     case DTR_FRAME_HELLO:
         return dtr_read_hello(reader, error);
@@ -161,7 +166,7 @@ static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *rea
     case DTR_FRAME_DONE:
         return dtr_read_done(reader, &done, error);
     case DTR_FRAME_FAILED:
-        dtr_read_failed(reader, error);
+        dtr_read_failed(reader, error, &suspect);
         fuzz_need(error->status < 0, "a failure without a status");
         return DTR_OK;
     default:

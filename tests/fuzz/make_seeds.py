@@ -161,9 +161,9 @@ def control():
            "[cluster]\ndevices = 3\n")
     frames = {
         1: words(0x01020304, 1, 1, 1) + text("0.1.0"),
-        2: words(1, 0, 0, 0, 2, 24, 0) + text(ini),
+        2: words(1, 0, 0, 0, 2, 24, 0) + text(ini) + text("{}") + bytes(32) + words(2, 0) + bytes(8),
         3: text("1/2/cafe") + bytes(32),
-        4: words(3, 1, 0, 1) + bytes(32) + text("1/2/a") + text("3/4/b") + text("5/6/c"),
+        4: words(3, 1, 1, 0, 1) + bytes(32) + words(0, 1, 2) + text("1/2/a") + text("3/4/b") + text("5/6/c"),
         6: words(2, 0, 8, 16, 24, 2, 5, 9, 0),
         7: text("reference") + struct.pack("=2d", 0.5, 1e-6),
         8: words(1, 1) + struct.pack("=4d", 1e-4, 1e9, 0, 0),
@@ -173,13 +173,23 @@ def control():
         11: struct.pack("=Q", 1000) + text("reference"),
         12: struct.pack("=QQ", 1, 2) + words(1, 6, 5, 2, 3, 2, 2, 0, 3, 5, 2, 5, 3, 2, 5, 3, 0, 0, 0, 0, 0),
         13: struct.pack("=6Q", 1, 2, 3, 4, 5, 6) + words(1, 1) + bytes(16 + 16),
-        14: words(3) + text("something broke"),
+        14: words(2, 3) + text("something broke"),
         15: text("device 2 was lost"),
     }
     for kind, contents in frames.items():
-        seed("control", f"frame-{kind:02}", bytes([kind]) + contents)
+        epoch = struct.pack("=Q", 1) if kind > 3 else b""
+        seed("control", f"frame-{kind:02}", bytes([kind]) + contents + epoch)
+
+
+def channels():
+    frame = lambda kind, contents: words(0x52544431, kind, len(contents)) + contents
+    seed("channel", "frames", b"\0" + frame(1, b"hello") + frame(16, b"") + frame(10, bytes(100)))
+    seed("channel", "promise", b"\0" + words(0x52544431, 10, 200 << 20) + bytes(50))
+    seed("channel", "sealed", b"\1" + bytes(60))
+    seed("channel", "called", b"\4" + bytes(range(56)))
+    seed("channel", "calling", b"\5" + bytes(range(56)))
 
 
 if __name__ == "__main__":
-    for make in (configs, weights, vocabularies, experiments, traces, data_of_eval, streams, handshakes, control):
+    for make in (configs, weights, vocabularies, experiments, traces, data_of_eval, streams, handshakes, control, channels):
         make()

@@ -9,6 +9,8 @@
 
 #define NEVER UINT64_MAX
 #define SPECK 1e-3 /* bytes; less is rounding */
+/* A peer may say what it likes; sums with times up to here are times too. */
+#define LATEST (UINT64_C(1) << 62)
 
 struct arrival {
     uint64_t begin_ns, end_ns;
@@ -238,11 +240,14 @@ int in_port_add(struct in_port *port, uint32_t peer, const struct passage *passa
     if (!make_room(port, lane, state->first))
         return DTR_E_MEMORY;
     /* One after the other; and what should have come already comes now, at once. */
-    uint64_t begin = passage->begin_ns > port->time_ns ? passage->begin_ns : port->time_ns;
+    const uint64_t end = passage->end_ns < LATEST ? passage->end_ns : LATEST;
+    uint64_t begin = passage->begin_ns < end ? passage->begin_ns : end;
+    if (begin < port->time_ns)
+        begin = port->time_ns;
     if (state->arriving < lane->end && arrival_at(lane, lane->end - 1)->end_ns > begin)
         begin = arrival_at(lane, lane->end - 1)->end_ns;
     const struct arrival one = {.begin_ns = begin,
-                                .end_ns = passage->end_ns > begin ? passage->end_ns : begin + 1,
+                                .end_ns = end > begin ? end : begin + 1,
                                 .bytes = (double)bytes,
                                 .ready_p = ready_p};
     *arrival_at(lane, lane->end) = one;
