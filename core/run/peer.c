@@ -138,8 +138,10 @@ int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t de
         return status;
     if (frame.type == DTR_FRAME_FAILED)
         return hear_failure(peer, reader, error);
-    return dtr_fail(error, DTR_E_CORRUPT, "device %u sent frame %d where %d was due", peer->device,
-                    frame.type, type);
+    struct dtr_error why = {0};
+    dtr_fail(&why, DTR_E_CORRUPT, "it sent frame %d where %d was due", frame.type, type);
+    dtr_fail(error, DTR_E_CORRUPT, "device %u: %s", peer->device, why.text);
+    return dtr_peer_give_up(peer, &why);
 }
 
 void dtr_peer_hear(struct dtr_peer *peer) {

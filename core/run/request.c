@@ -115,8 +115,7 @@ static int keep_times(struct dtr_session *session, uint32_t rank, const struct d
     const struct dtr_schedule *schedule = companions->schedules[rank - 1];
     const uint32_t steps = session->device->options.trace ? schedule->steps_count : 0;
     if (done->steps != steps || done->collectives != schedule->collectives_count)
-        return dtr_fail(error, DTR_E_CORRUPT, "device %u sent the times of another schedule",
-                        session->member[rank]);
+        return dtr_fail(error, DTR_E_CORRUPT, "it sent the times of another schedule");
     memcpy(companions->step_times[rank], done->step_times, 2 * sizeof(uint64_t) * (size_t)steps);
     memcpy(companions->flight_times[rank], done->flight_times,
            sizeof(struct dtr_flight_times) * (size_t)done->collectives);
@@ -128,18 +127,21 @@ static int hear_done(struct dtr_session *session, uint32_t rank, struct dtr_erro
     struct dtr_reader reader;
     struct dtr_done done;
     int status = dtr_peer_expect(peer, DTR_FRAME_DONE, UINT64_MAX / 2, &reader, error);
-    if (!status)
-        status = dtr_read_done(&reader, &done, error);
     if (status)
         return status;
-    if (done.number != session->number)
-        return dtr_fail(error, DTR_E_CORRUPT, "device %u answered another request", peer->device);
+    status = dtr_read_done(&reader, &done, error);
+    if (!status && done.number != session->number)
+        status = dtr_fail(error, DTR_E_CORRUPT, "it answered another request");
+    if (!status)
+        status = keep_times(session, rank, &done, error);
+    if (status)
+        return dtr_peer_give_up(peer, error);
     struct dtr_device_report *report = &session->reports[peer->device];
     report->times = done.times;
     report->peak_rss_bytes = done.peak_rss_bytes;
     report->late_ns = done.late_ns;
     report->due_ns = done.due_ns;
-    return keep_times(session, rank, &done, error);
+    return DTR_OK;
 }
 
 static void report_own(struct dtr_session *session) {

@@ -145,10 +145,10 @@ static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, uint64
     struct dtr_reader reader;
     struct dtr_ready ready;
     int status = dtr_peer_expect(peer, DTR_FRAME_READY, deadline_ns, &reader, error);
-    if (!status)
-        status = dtr_read_ready(&reader, &ready, error);
     if (status)
         return status;
+    if (dtr_read_ready(&reader, &ready, error))
+        return dtr_peer_give_up(peer, error);
     session->reports[peer->device].weight_bytes = ready.weight_bytes;
     snprintf(peer->kernel, sizeof peer->kernel, "%s", ready.kernel);
     return DTR_OK;
