@@ -38,12 +38,13 @@ now() {
 
 harm() { # HOW DEVICE
     victims=$(family "$(cat "worker.$2.pid")")
-    echo "$(now) $1 $2" >>deeds
+    at=$(now)
     case $1 in
     kill) kill -KILL $victims ;;
     stop) kill -STOP $victims ;;
-    cut) on "$2" ip link set eth0 down ;;
+    cut) at=$(on "$2" sh -c 'date +%s.%N && ip link set eth0 down') ;;
     esac
+    echo "$at $1 $2" >>deeds
 }
 
 heal() { # HOW DEVICE
