@@ -19,7 +19,7 @@
 enum { SLOTS = 16 };
 
 /* Frames wait in a ring of slots whose memory is used again; the reader waits when it is full.
- * The slot before `first` is the one that the caller is looking at. */
+ * The caller looks at `current`, which has changed places with its slot. */
 struct dtr_channel {
     int fd, stop_fd;
     struct dtr_channel_events events;
@@ -30,7 +30,7 @@ struct dtr_channel {
     atomic_uint_least64_t heard_ns;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct dtr_frame_buffer slots[SLOTS], beat;
+    struct dtr_frame_buffer slots[SLOTS], current, beat;
     uint32_t first, count;
     bool closed, stopping;
     bool ended; /* the thread's: DTR_FRAME_END or DTR_FRAME_LEAVE has come */
@@ -71,6 +71,9 @@ static struct dtr_frame_buffer *free_slot(struct dtr_channel *channel) {
     pthread_mutex_lock(&channel->lock);
     while (channel->count >= SLOTS - 1 && !channel->stopping)
         pthread_cond_wait(&channel->changed, &channel->lock);
+    /* Where frames come one by one, one slot will do, whose memory is soon large enough. */
+    if (!channel->count)
+        channel->first = 0;
     struct dtr_frame_buffer *slot =
         channel->stopping ? NULL : &channel->slots[(channel->first + channel->count) % SLOTS];
     pthread_mutex_unlock(&channel->lock);
@@ -177,6 +180,7 @@ void dtr_channel_free(struct dtr_channel *channel) {
     close(channel->fd);
     for (int i = 0; i < SLOTS; i++)
         free(channel->slots[i].bytes);
+    free(channel->current.bytes);
     free(channel->beat.bytes);
     sodium_memzero(&channel->in, sizeof channel->in);
     sodium_memzero(&channel->out, sizeof channel->out);
@@ -210,6 +214,12 @@ int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, cons
     return sent ? DTR_OK : DTR_E_PEER;
 }
 
+static void exchange(struct dtr_channel *channel, uint32_t slot) {
+    const struct dtr_frame_buffer other = channel->slots[slot];
+    channel->slots[slot] = channel->current;
+    channel->current = other;
+}
+
 int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
                         struct dtr_frame *frame) {
     const struct timespec until = {
@@ -222,7 +232,8 @@ int dtr_channel_receive(struct dtr_channel *channel, uint64_t deadline_ns,
         if (pthread_cond_timedwait(&channel->changed, &channel->lock, &until) == ETIMEDOUT)
             status = DTR_E_TIMEOUT;
     if (channel->count) {
-        const struct dtr_frame_buffer *slot = &channel->slots[channel->first];
+        const struct dtr_frame_buffer *slot = &channel->current;
+        exchange(channel, channel->first);
         *frame = (struct dtr_frame){(enum dtr_frame_type)slot->type, slot->bytes, slot->length};
         channel->first = (channel->first + 1) % SLOTS;
         channel->count--;
@@ -253,6 +264,7 @@ uint64_t dtr_channel_heard_ns(const struct dtr_channel *channel) {
 void dtr_channel_put_back(struct dtr_channel *channel) {
     pthread_mutex_lock(&channel->lock);
     channel->first = (channel->first + SLOTS - 1) % SLOTS;
+    exchange(channel, channel->first);
     channel->count++;
     pthread_cond_broadcast(&channel->changed);
     pthread_mutex_unlock(&channel->lock);
