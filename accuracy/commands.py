@@ -167,10 +167,21 @@ def add_experiment(commands):
     parser.set_defaults(run=run)
 
 
+def add_report(commands):
+    parser = commands.add_parser("report", help="table and curves of an experiment, as far as it is")
+    parser.add_argument("folder", help="its --out")
+
+    def run(arguments):
+        from .report import report
+        report(arguments.folder)
+
+    parser.set_defaults(run=run)
+
+
 def main(words=None):
     parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in add_vocabulary, add_pretrain, add_finetune, add_evaluate, add_slice, add_predict, add_experiment:
+    for add in add_vocabulary, add_pretrain, add_finetune, add_evaluate, add_slice, add_predict, add_experiment, add_report:
         add(commands)
     arguments = parser.parse_args(words)
     if getattr(arguments, "threads", 0):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from .report import read_csv, report
+from .tasks import TASKS
 from .training import append_row
 
 # Sizes, and options of `pretrain` and `finetune`; `examples`: of a task's training set.
@@ -24,12 +25,13 @@ SCALES = {
     "small": {"vocabulary": 8000, "files": 0, "layers": 8, "hidden": 64, "heads": 2, "length": 64, "batch": 32,
               "steps": 200, "warm-up": 40, "rate": 2e-3, "epochs": 1, "task-rate": 1e-3, "task-batch": 64, "examples": 20000,
               "cells": "original d4g2 d4g4 d2g2 sliced-d4g2 d4g1 d2g4 d2g1", "tasks": "sst2 stsb", "seeds": "1 2"},
-    # A day on one GPU.
+    # For a GPU.
     "medium": {"vocabulary": 8000, "files": 0, "layers": 8, "hidden": 256, "heads": 8, "length": 128, "batch": 256,
                "steps": 20000, "warm-up": 1000, "rate": 1e-3, "epochs": 3, "task-rate": 1e-4, "task-batch": 32, "examples": 0,
                "cells": "original d4g4 d4g2 d4g1 d2g4 d2g2 d2g1 sliced-d4g2",
                "tasks": "cola sst2 mrpc stsb rte mnli", "seeds": "1 2 3"},
-    # The paper's: English Wikipedia, batches of 8192 by accumulation, LAMB.
+    # The paper's: English Wikipedia, batches of 8192 sequences by accumulation, LAMB; as many sequences as BERT's first
+    # 900,000 steps.
     "base": {"vocabulary": 30522, "files": 0, "layers": 12, "hidden": 768, "heads": 12, "length": 128, "batch": 128,
              "accumulate": 64, "optimiser": "lamb", "steps": 28125, "warm-up": 2813, "rate": 6e-3, "epochs": 3,
              "task-rate": 3e-5, "task-batch": 32, "examples": 0, "cells": "original d4g1 d4g2 d4g3 d4g4 d8g4 d2g4 sliced-d4g4",
@@ -58,9 +60,18 @@ class Experiment:
         self.out = pathlib.Path(arguments.out)
         self.cells, self.tasks = self.scale["cells"].split(), self.scale["tasks"].split()
         self.seeds = self.scale["seeds"].split()
+        if not arguments.tasks:
+            self.tasks = [task for task in self.tasks if self.has_data(task)]
         for cell in self.cells:
             divisions_of(cell)
         self.out.mkdir(parents=True, exist_ok=True)
+
+    def has_data(self, task):
+        """Of the scale's tasks only those are done whose data is there."""
+        there = (pathlib.Path(self.arguments.glue) / TASKS[task].folder / "train.tsv").is_file()
+        if not there:
+            print(f"{self.arguments.glue} has no {TASKS[task].folder}: left out", file=sys.stderr)
+        return there
 
     def command(self, *words):
         """Runs a command of this package; its messages go to the log."""
@@ -135,7 +146,7 @@ class Experiment:
             with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
                 for each in [pool.submit(self.one, *item) for item in work]:
                     each.result()
-        report(self.out, self.cells)
+        report(self.out)
 
 
 def experiment(arguments):

@@ -11,6 +11,7 @@ import numpy
 import torch
 
 from .text import documents
+from .tokenizer import SPECIAL
 
 MASKED = 0.15
 HELD_OUT = 50
@@ -26,6 +27,8 @@ class Corpus:
     def read(cls, folders, files, tokenizer, cache):
         """From the cache, a file, where that is there; else from the folders, and into it."""
         cache = pathlib.Path(cache)
+        if len(tokenizer) > numpy.iinfo(numpy.uint16).max:
+            raise SystemExit("a vocabulary of more than 65535 tokens is too large")
         if not cache.exists():
             cls.build(folders, files, tokenizer, cache)
         with numpy.load(cache) as held:
@@ -84,14 +87,12 @@ class Packer:
         self.corpus, self.tokenizer, self.length, self.sequences = corpus, tokenizer, length, sequences
         self.seed, self.next_sentence = seed, next_sentence
         self.continues = numpy.array([token.startswith("##") for token in tokenizer.tokens])
-        self.ordinary = numpy.array([i for i, token in enumerate(tokenizer.tokens) if not token.startswith("[")])
-        if len(self.ordinary) > 65535:
-            raise SystemExit("a vocabulary of more than 65535 tokens is too large")
+        self.ordinary = numpy.array([i for i, token in enumerate(tokenizer.tokens) if token not in SPECIAL])
 
     def sequence(self, draw):
         """Ids of one sequence, where its second part begins, and whether that is from elsewhere."""
         corpus, tokens = self.corpus, self.tokenizer
-        room = self.length - 3
+        room = self.length - (3 if self.next_sentence else 2)
         start, last = corpus.place(draw, room)
         end = min(start + room, last)
         if not self.next_sentence:

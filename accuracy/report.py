@@ -37,7 +37,12 @@ def cell_of(run):
     return run.rsplit("-seed", 1)[0]
 
 
-def table(folder, order):
+def in_order(cells):
+    """Originals, decoupled models, and those that were sliced from an original."""
+    return sorted(cells, key=lambda cell: (not cell.startswith("original"), cell.startswith("sliced-"), cell))
+
+
+def table(folder):
     """A Markdown table: a row a cell, the held-out loss and the metric of each task in per cent."""
     found = collections.defaultdict(lambda: collections.defaultdict(dict))
     columns = []
@@ -47,9 +52,7 @@ def table(folder, order):
         found[row["cell"]][column][row["seed"]] = float(row["value"])
     losses = last_losses(folder)
     lines = ["| model | seeds | held-out loss | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
-    for cell in order:
-        if cell not in found and cell not in losses:
-            continue
+    for cell in in_order({*found, *losses}):
         seeds = max([len(v) for v in found[cell].values()] + [len(losses[cell])])
         loss = f"{statistics.mean(losses[cell]):.3f}" if losses[cell] else ""
         figures = (spread(list(found[cell][column].values())) if found[cell][column] else "" for column in columns)
@@ -57,10 +60,10 @@ def table(folder, order):
     return "\n".join(lines) + "\n"
 
 
-def plot(folder, order):
+def plot(folder):
     """curves.png: the held-out loss of every run over the tokens it has seen.  Needs gnuplot."""
-    runs = sorted(folder.glob("pretrain/*/metrics.csv"), key=lambda p: (order.index(cell_of(p.parent.name))
-                                                                      if cell_of(p.parent.name) in order else 99))
+    runs = [folder / "pretrain" / name / "metrics.csv"
+            for name in in_order(path.parent.name for path in folder.glob("pretrain/*/metrics.csv"))]
     if not runs or not shutil.which("gnuplot"):
         return
     curves = ", ".join(f"'{path}' using ($2/1e6):6 every ::1 with lines lw 1.5 title '{path.parent.name}'" for path in runs)
@@ -77,9 +80,9 @@ plot {curves}
     subprocess.run(["gnuplot", folder / "curves.gnuplot"], check=True)
 
 
-def report(folder, order):
+def report(folder):
     folder = pathlib.Path(folder)
-    text = table(folder, order)
+    text = table(folder)
     (folder / "table.md").write_text(text)
-    plot(folder, order)
+    plot(folder)
     print(text, end="")

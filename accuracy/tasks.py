@@ -25,7 +25,7 @@ class Task:
     labels: tuple
     measure: dict
     header: bool = True
-    dev: tuple = ("dev.tsv",)
+    dev: str = "dev.tsv"
 
 
 ENTAILMENT = ("entailment", "not_entailment")
@@ -38,7 +38,7 @@ TASKS = {
     "stsb": Task("STS-B", 7, 8, 9, (), {"pearson": metrics.pearson, "spearman": metrics.spearman}),
     "qnli": Task("QNLI", 1, 2, 3, ENTAILMENT, ACCURACY),
     "rte": Task("RTE", 1, 2, 3, ENTAILMENT, ACCURACY),
-    "mnli": Task("MNLI", 8, 9, -1, INFERENCE, ACCURACY, dev=("dev_matched.tsv", "dev_mismatched.tsv")),
+    "mnli": Task("MNLI", 8, 9, -1, INFERENCE, ACCURACY, dev="dev_matched.tsv"),
 }
 # What a model's config.json calls the labels, where 0 and 1 say little.
 SPOKEN = {"sst2": ("negative", "positive"), "cola": ("unacceptable", "acceptable"), "mrpc": ("not_equivalent", "equivalent")}
@@ -60,11 +60,10 @@ def read(name, folder, part):
     task = TASKS[name]
     at = pathlib.Path(folder)
     at = at / task.folder if (at / task.folder).is_dir() else at
-    names = ("train.tsv",) if part == "train" else task.dev
-    for file in names:
-        if not (at / file).is_file():
-            raise SystemExit(f"{at / file} is not there")
-    return [example for file in names for example in read_file(task, at / file)]
+    at /= "train.tsv" if part == "train" else task.dev
+    if not at.is_file():
+        raise SystemExit(f"{at} is not there")
+    return list(read_file(task, at))
 
 
 @dataclasses.dataclass

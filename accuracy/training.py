@@ -89,6 +89,8 @@ class Run:
         self.model.load_state_dict(held["model"])
         self.optimiser.load_state_dict(held["optimiser"])
         torch.set_rng_state(held["random"])
+        if held.get("random_gpu") and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(held["random_gpu"])
         self.step, self.seconds = held["step"], held["seconds"]
         self.forget_later_rows()
 
@@ -107,7 +109,9 @@ class Run:
     def save(self):
         partial = self.checkpoint.with_suffix(".part")
         torch.save({"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
-                    "options": self.options, "random": torch.get_rng_state(), "seconds": self.elapsed()}, partial)
+                    "options": self.options, "random": torch.get_rng_state(),
+                    "random_gpu": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                    "seconds": self.elapsed()}, partial)
         os.replace(partial, self.checkpoint)
         self.saved_at = time.monotonic()
 
