@@ -346,6 +346,24 @@ static int make_device(struct dtr_experiment_store *store, uint32_t device, uint
     return check_divisions(store, device, &values->divisions, error);
 }
 
+/* Asked for by the experiment, not what comes of more devices than cores. */
+static void warn_of_threads(const struct dtr_experiment_store *store, uint32_t cores) {
+    uint64_t threads = 0;
+    bool asked = false;
+    for (uint32_t i = 0; i < store->experiment.devices; i++) {
+        threads += store->settings[i].threads;
+        const struct dtr_section_device *values = store->device[i];
+        asked |= values->threads > 1;
+    }
+    if (asked && threads > cores && !strcmp(store->experiment.launch, "local") &&
+        store->files_checked)
+        dtr_log(store->log, DTR_LOG_WARN,
+                "%s: [device] threads: the devices on this machine have %llu together, and it has "
+                "%u core%s",
+                dtr_experiment_origin(&store->experiment, "device", "threads"),
+                (unsigned long long)threads, cores, cores == 1 ? "" : "s");
+}
+
 static int make_devices(struct dtr_experiment_store *store, struct dtr_error *error) {
     const uint32_t devices = store->experiment.devices, cores = dtr_cores();
     store->device = calloc(devices, sizeof *store->device);
@@ -363,6 +381,7 @@ static int make_devices(struct dtr_experiment_store *store, struct dtr_error *er
     }
     if (shares <= 0)
         return dtr_fail_at(store, "device", "share", error, "share: no device has one above zero");
+    warn_of_threads(store, cores);
     return DTR_OK;
 }
 
