@@ -184,6 +184,35 @@ static void print_tasks(const struct dtr_model *model) {
     putchar('\n');
 }
 
+/* The numbers in the layers' matrices, which are what `[kernel] dtype` narrows. */
+static uint64_t matrix_numbers(const struct dtr_model *model) {
+    static const enum dtr_tensor_kind kinds[] = {
+        DTR_TENSOR_QUERY_WEIGHT,        DTR_TENSOR_KEY_WEIGHT,
+        DTR_TENSOR_VALUE_WEIGHT,        DTR_TENSOR_ATTENTION_OUTPUT_WEIGHT,
+        DTR_TENSOR_INTERMEDIATE_WEIGHT, DTR_TENSOR_OUTPUT_WEIGHT};
+    uint64_t numbers = 0;
+    for (uint32_t layer = 0; layer < model->shape.layers; layer++) {
+        const bool whole = dtr_model_layer_is_original(model, layer);
+        const int32_t end = whole ? 0 : (int32_t)model->shape.divisions;
+        for (int32_t division = whole ? -1 : 0; division < end; division++)
+            for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+                const struct dtr_tensor_id id = {kinds[i], layer, division};
+                uint32_t rows, columns;
+                if (dtr_model_tensor_shape(model, id, &rows, &columns))
+                    numbers += (uint64_t)rows * columns;
+            }
+    }
+    return numbers;
+}
+
+static void print_matrices(const struct dtr_model *model) {
+    const uint64_t numbers = matrix_numbers(model);
+    char f32[24], bf16[24], int8[24];
+    printf("matrices     %llu numbers in the layers: %s in f32, %s in bf16, %s in int8\n",
+           (unsigned long long)numbers, bytes_text(4 * numbers, f32), bytes_text(2 * numbers, bf16),
+           bytes_text(numbers, int8));
+}
+
 static void print_weights(const struct dtr_model *model, const struct files *files) {
     char text[24];
     const struct dtr_checkpoint *checkpoint = model->weights->checkpoint;
@@ -307,6 +336,7 @@ static int inspect_model(const struct files *files, uint32_t devices, struct dtr
     print_structure(model);
     print_tasks(model);
     print_weights(model, files);
+    print_matrices(model);
     if (!devices)
         devices = model->shape.divisions ? model->shape.divisions : 4;
     status = print_placement(model, devices, error);

@@ -198,6 +198,27 @@ static void print_events(const struct dtr_report *report, FILE *out) {
         fputc('\n', out);
 }
 
+static const char *const dtype_name[] = {
+    [DTR_F32] = "f32", [DTR_F16] = "f16", [DTR_BF16] = "bf16", [DTR_INT8] = "int8"};
+enum { DTYPES = sizeof dtype_name / sizeof *dtype_name };
+
+/* What was kept in which type, where some was narrowed. */
+static void print_narrowed(const struct dtr_report *report, FILE *out) {
+    if (report->experiment->device[0].dtype == DTR_F32)
+        return;
+    fputs("\ndevice 0 keeps", out);
+    const char *separator = " ";
+    for (uint32_t i = DTYPES; i-- > 0;) {
+        const struct dtr_weight_sum sum = dtr_session_weights(report->session, i);
+        if (!sum.weights)
+            continue;
+        fprintf(out, "%s%u linear layers in %s (%.1f MiB; in f32 %.1f)", separator, sum.weights,
+                dtype_name[i], (double)sum.bytes / 1048576, (double)sum.numbers * 4 / 1048576);
+        separator = ", ";
+    }
+    fputs("; normalisations and embeddings stay f32\n", out);
+}
+
 void dtr_report_print(const struct dtr_report *report, FILE *out) {
     const struct dtr_plan *plan = dtr_session_current_plan(report->session);
     struct latency latency;
@@ -227,6 +248,7 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
                 (double)device->bytes_received * 1e-3, (double)device->weight_bytes / 1048576,
                 (double)device->peak_rss_bytes / 1048576);
     }
+    print_narrowed(report, out);
     if (!dtr_report_valid(report, why, sizeof why))
         fprintf(out, "\nINVALID: %s; give it more cores or a slower device\n", why);
 }
@@ -286,6 +308,20 @@ static void add_latency(const struct dtr_report *report, cJSON *json) {
     cJSON_AddNumberToObject(json, "requests_per_s", 1000 / latency.mean);
 }
 
+/* The leader's matrices by type. */
+static void add_types(const struct dtr_report *report, cJSON *json) {
+    cJSON *types = cJSON_AddObjectToObject(json, "matrices");
+    for (uint32_t i = 0; i < DTYPES; i++) {
+        const struct dtr_weight_sum sum = dtr_session_weights(report->session, i);
+        cJSON *type = sum.weights ? cJSON_AddObjectToObject(types, dtype_name[i]) : NULL;
+        if (!type)
+            continue;
+        cJSON_AddNumberToObject(type, "count", sum.weights);
+        cJSON_AddNumberToObject(type, "numbers", (double)sum.numbers);
+        cJSON_AddNumberToObject(type, "bytes", (double)sum.bytes);
+    }
+}
+
 static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     const struct dtr_device_report *device = &report->devices[index];
     cJSON *json = cJSON_CreateObject();
@@ -296,6 +332,8 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     cJSON_AddNumberToObject(json, "bytes_received", (double)device->bytes_received);
     cJSON_AddNumberToObject(json, "weight_bytes", (double)device->weight_bytes);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)device->peak_rss_bytes);
+    if (!index)
+        add_types(report, json);
     if (device->due_ns)
         cJSON_AddNumberToObject(json, "late", (double)device->late_ns / (double)device->due_ns);
     else

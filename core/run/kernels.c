@@ -100,6 +100,19 @@ uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels) {
     return kernels->bytes;
 }
 
+struct dtr_weight_sum dtr_kernels_sum(const struct dtr_kernels *kernels, uint32_t dtype) {
+    struct dtr_weight_sum sum = {0};
+    for (size_t i = 0; i < kernels->count; i++) {
+        const struct dtr_weight *weight = kernels->weights[i];
+        if (!weight->packed || weight->dtype != dtype)
+            continue;
+        sum.weights++;
+        sum.numbers += (uint64_t)weight->in * weight->out;
+        sum.bytes += weight->bytes;
+    }
+    return sum;
+}
+
 /* --- what a weight is made of ----------------------------------------------------------------- */
 
 /* Rectangles of the model's tensors, below each other. */
@@ -258,6 +271,7 @@ static int pack(struct dtr_kernels *kernels, const struct dtr_model *model,
         .dtype = key->layer < model->shape.layers ? kernels->dtype : DTR_F32,
         .activation = recipe->activation,
     };
+    weight->dtype = linear.dtype;
     weight->instance = choose(kernels, &linear);
     const struct dtr_kernel_ops *ops = ops_of(weight->instance);
     const int status = ops->prepare(weight->instance->self, &linear, matrix, columns,

@@ -20,8 +20,16 @@ struct dtr_weight {
     void *packed;
     float *gamma, *beta; /* of norms: [columns] each */
     uint32_t in, out;
+    uint32_t dtype; /* of linear weights: enum dtr_dtype */
     uint64_t bytes;
     bool marked; /* stays when the others are swept away */
+};
+
+/* Linear weights of one type: how many, how many numbers before they were packed, and the memory
+ * that they take. */
+struct dtr_weight_sum {
+    uint32_t weights;
+    uint64_t numbers, bytes;
 };
 
 /* Opens the experiment's kernel chain for the device, and the reference below it. */
@@ -47,6 +55,9 @@ void dtr_kernels_sweep(struct dtr_kernels *kernels);
 /* The prepared weight, or NULL. */
 const struct dtr_weight *dtr_kernels_weight(const struct dtr_kernels *kernels,
                                             const struct dtr_weight_key *key);
+
+/* Those that are kept in that type. */
+struct dtr_weight_sum dtr_kernels_sum(const struct dtr_kernels *kernels, uint32_t dtype);
 
 /* Memory of all prepared weights. */
 uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels);

@@ -209,6 +209,10 @@ static uint32_t rank_of(const struct dtr_session *session, uint32_t device) {
     return rank;
 }
 
+struct dtr_weight_sum dtr_session_weights(const struct dtr_session *session, uint32_t dtype) {
+    return dtr_kernels_sum(session->device->kernels, dtype);
+}
+
 bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
                        struct dtr_device_trace *trace) {
     const struct dtr_program *program = session->program;

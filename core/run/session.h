@@ -8,6 +8,7 @@
 
 #include "plan/profile.h"
 #include "run/device.h"
+#include "run/kernels.h"
 #include "run/launch.h"
 
 struct dtr_session;
@@ -76,6 +77,9 @@ const uint32_t *dtr_session_members(const struct dtr_session *session, uint32_t 
 
 const struct dtr_model *dtr_session_model(const struct dtr_session *session);
 const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *session);
+
+/* The leader's own linear weights that are kept in that type (enum dtr_dtype). */
+struct dtr_weight_sum dtr_session_weights(const struct dtr_session *session, uint32_t dtype);
 
 /* The kernel plugin in use on a device. */
 const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device);
