@@ -401,6 +401,10 @@ static int make_plugins(struct dtr_experiment_store *store, struct dtr_error *er
         status = settle(&planner->plugin, strdup(store->planner_chain.plugin[0]->name), error);
     experiment->dtype = kernel->dtype;
     experiment->wire = transport->wire;
+    const int32_t ways[] = {transport->all_gather, transport->all_to_all, transport->gather,
+                            transport->scatter,    transport->broadcast,  transport->reduce_scatter,
+                            transport->all_reduce};
+    memcpy(experiment->way, ways, sizeof ways);
     experiment->objective = planner->objective;
     if (!status && planner->profile[0])
         status = dtr_file_check(store, "planner", "profile", planner->profile, error);

@@ -75,6 +75,7 @@ struct dtr_experiment {
 
     int32_t dtype;                   /* enum dtr_dtype, [kernel] dtype */
     int32_t wire;                    /* enum dtr_dtype, [transport] wire */
+    int32_t way[7];                  /* [transport] all_gather and so on, in their order */
     int32_t objective;               /* [planner] objective: 0 latency, 1 throughput, 2 memory */
     const char *profile; /* absolute, or NULL */
     const char *transport, *planner; /* outermost plugin names; the kernel's may differ by device */

@@ -6,6 +6,9 @@
 /* As enum dtr_dtype counts them. */
 #define DTYPES "f32|f16|bf16|int8"
 
+/* As enum dtr_algorithm counts them, but for the first. */
+#define ALGORITHMS "auto|direct|pairwise|ring|doubling|bruck|star"
+
 #define AT(_section, _member) .offset = offsetof(struct dtr_section_##_section, _member)
 
 static const struct dtr_param experiment[] = {
@@ -223,6 +226,48 @@ static const struct dtr_param transport[] = {
      .help = "How hidden states travel.",
      .type = DTR_ENUM,
      AT(transport, wire)},
+    {.key = "all_gather",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How an all-gather goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, all_gather)},
+    {.key = "all_to_all",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How an all-to-all goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, all_to_all)},
+    {.key = "gather",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How a gather goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, gather)},
+    {.key = "scatter",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How a scatter goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, scatter)},
+    {.key = "broadcast",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How a broadcast goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, broadcast)},
+    {.key = "reduce_scatter",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How a reduce-scatter goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, reduce_scatter)},
+    {.key = "all_reduce",
+     .fallback = "auto",
+     .range = ALGORITHMS,
+     .help = "How an all-reduce goes; auto: the way that is quickest at its size.",
+     .type = DTR_ENUM,
+     AT(transport, all_reduce)},
     {.key = NULL},
 };
 

@@ -69,6 +69,7 @@ struct dtr_section_kernel {
 struct dtr_section_transport {
     const char *plugin;
     int32_t wire;
+    int32_t all_gather, all_to_all, gather, scatter, broadcast, reduce_scatter, all_reduce;
 };
 
 struct dtr_section_planner {

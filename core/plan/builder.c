@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/route.h"
 #include "plan/strategy.h"
 
 struct dtr_split_entry {
@@ -241,6 +242,7 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->lowering = lowering;
     b->model = lowering->model;
     b->plan = lowering->plan;
+    b->ways = lowering->ways ? lowering->ways : lowering->plan->ways;
     b->device = lowering->device;
     b->devices = lowering->plan->devices;
     b->division = -1;
@@ -288,4 +290,51 @@ void dtr_builder_free(struct dtr_builder *b) {
     free(b->ranges);
     dtr_schedule_free(b->schedule);
     free(b);
+}
+
+/* --- the schedule ----------------------------------------------------------------------------- */
+
+/* Arena offsets are multiples of a cache line. */
+enum { LINE_FLOATS = 16 };
+
+static void place_buffers(struct dtr_schedule *schedule) {
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < schedule->buffers_count; i++) {
+        struct dtr_buffer *buffer = &schedule->buffers[i];
+        buffer->offset = at;
+        at += (uint64_t)buffer->rows * buffer->columns;
+        at = (at + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+    }
+    schedule->arena_floats = at;
+}
+
+static int failed(const struct dtr_builder *b, struct dtr_error *error) {
+    const struct dtr_refusal *refused = &b->refused;
+    if (b->status != DTR_E_CONFIG)
+        return dtr_fail_memory(error);
+    const char *what = dtr_collective_kind_name(refused->kind);
+    const char *how = dtr_algorithm_name(refused->algorithm);
+    if (refused->possible)
+        return dtr_fail(error, DTR_E_CONFIG,
+                        "the %s of layer %u cannot go by %s: it is among %u devices, which is no "
+                        "power of two",
+                        what, refused->layer, how, refused->devices);
+    return dtr_fail(error, DTR_E_CONFIG,
+                    "the %s of layer %u cannot go by %s: a device has nothing to add, because its "
+                    "share is too small",
+                    what, refused->layer, how);
+}
+
+int dtr_builder_finish(struct dtr_builder *b, struct dtr_schedule **schedule_p,
+                       struct dtr_error *error) {
+    int status = DTR_OK;
+    if (b->status) {
+        status = failed(b, error);
+    } else {
+        place_buffers(b->schedule);
+        *schedule_p = b->schedule;
+        b->schedule = NULL;
+    }
+    dtr_builder_free(b);
+    return status;
 }

@@ -56,13 +56,25 @@ struct dtr_block {
 
 struct dtr_split_entry;
 
+/* A collective that the experiment wants to go by an algorithm by which it cannot. */
+struct dtr_refusal {
+    uint8_t kind, algorithm;
+    uint16_t layer;
+    uint32_t devices; /* that take part in it */
+    bool possible;    /* with another number of devices */
+};
+
 struct dtr_builder {
     const struct dtr_lowering *lowering;
     const struct dtr_model_shape *model;
     const struct dtr_plan *plan;
+    const struct dtr_ways *ways; /* how collectives go; NULL: direct */
     uint32_t device, devices;
     struct dtr_schedule *schedule;
-    int status; /* sticky: DTR_E_MEMORY once memory ran out; later calls do nothing */
+    /* Sticky: DTR_E_MEMORY once memory ran out, DTR_E_CONFIG once a collective was refused; later
+     * calls do nothing. */
+    int status;
+    struct dtr_refusal refused;
 
     uint32_t tokens; /* rows of all sequences */
     uint32_t rows;   /* rows at this point: tokens, or the selected ones in the last layer */
@@ -96,6 +108,11 @@ struct dtr_builder {
 int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder **builder_p,
                        struct dtr_error *error);
 void dtr_builder_free(struct dtr_builder *b);
+
+/* The schedule that was built; the builder is freed in any case.  DTR_E_MEMORY; DTR_E_CONFIG for a
+ * collective that was refused. */
+int dtr_builder_finish(struct dtr_builder *b, struct dtr_schedule **schedule_p,
+                       struct dtr_error *error);
 
 /* --- who does what ------------------------------------------------------------------------- */
 

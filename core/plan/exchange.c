@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * exchange.c -- collectives as messages between pairs of devices.  Every device that has a piece
- * of what another wants sends it straight there: on a switch that loads each port no more than a
- * ring does, in one round instead of N - 1.
+ * exchange.c -- who has what, and collectives that move it.  Every device that has a piece of what
+ * another wants sends it straight there, unless the plan says otherwise: on a switch that loads
+ * each port no more than a ring does, in one round instead of N - 1.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "plan/assembly.h"
 #include "plan/builder_memory.h"
 
-/* A rectangle of a whole matrix. */
-struct piece {
-    struct dtr_range rows, columns;
-};
-
-static bool piece_empty(struct piece piece) {
+bool dtr_piece_empty(struct dtr_piece piece) {
     return dtr_range_empty(piece.rows) || dtr_range_empty(piece.columns);
 }
 
-static struct piece piece_intersect(struct piece a, struct piece b) {
-    return (struct piece){dtr_range_intersect(a.rows, b.rows),
-                          dtr_range_intersect(a.columns, b.columns)};
+struct dtr_piece dtr_piece_intersect(struct dtr_piece a, struct dtr_piece b) {
+    return (struct dtr_piece){dtr_range_intersect(a.rows, b.rows),
+                              dtr_range_intersect(a.columns, b.columns)};
 }
 
-static bool piece_contains(struct piece outer, struct piece inner) {
+static bool piece_contains(struct dtr_piece outer, struct dtr_piece inner) {
     return outer.rows.begin <= inner.rows.begin && outer.rows.end >= inner.rows.end &&
            outer.columns.begin <= inner.columns.begin && outer.columns.end >= inner.columns.end;
 }
@@ -37,22 +33,22 @@ static struct dtr_range slice_columns(const struct dtr_builder *b, const struct 
 }
 
 /* The index-th rectangle that the device has under the spread; false after the last. */
-static bool held_piece(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                       uint32_t *index, struct piece *piece) {
+bool dtr_piece_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                    uint32_t *index, struct dtr_piece *piece) {
     const struct dtr_range rows = {0, b->rows}, columns = {0, spread->columns};
     if (spread->layout == DTR_LAYOUT_SLICES) {
         while (*index < b->model->divisions) {
             const uint32_t division = (*index)++;
             if (!dtr_plan_holds(b->plan, division, device))
                 continue;
-            *piece = (struct piece){rows, slice_columns(b, spread, division)};
+            *piece = (struct dtr_piece){rows, slice_columns(b, spread, division)};
             return true;
         }
         return false;
     }
     if ((*index)++)
         return false;
-    *piece = (struct piece){rows, columns};
+    *piece = (struct dtr_piece){rows, columns};
     if (spread->layout == DTR_LAYOUT_ROOT)
         return device == spread->root;
     if (spread->layout == DTR_LAYOUT_WHOLE)
@@ -65,13 +61,13 @@ static bool held_piece(struct dtr_builder *b, const struct dtr_spread *spread, u
         piece->columns =
             (struct dtr_range){heads.begin * block.head_size, heads.end * block.head_size};
     }
-    return !piece_empty(*piece);
+    return !dtr_piece_empty(*piece);
 }
 
 /* Of what several devices have, each sends an equal share of the rows: narrows a held piece to
  * what this device is the source of. */
-static struct piece source_piece(struct dtr_builder *b, const struct dtr_spread *spread,
-                                 uint32_t device, struct piece piece) {
+struct dtr_piece dtr_piece_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
+                                     uint32_t device, struct dtr_piece piece) {
     if (spread->layout != DTR_LAYOUT_SLICES && spread->layout != DTR_LAYOUT_WHOLE)
         return piece;
     const struct dtr_team *team =
@@ -83,16 +79,16 @@ static struct piece source_piece(struct dtr_builder *b, const struct dtr_spread 
 }
 
 /* The rows that travel in one tile from a device. */
-static struct dtr_range tile_rows(struct dtr_builder *b, const struct dtr_spread *from,
-                                  uint32_t device, uint32_t tile, uint32_t tiles) {
+struct dtr_range dtr_tile_rows(struct dtr_builder *b, const struct dtr_spread *from,
+                               uint32_t device, uint32_t tile, uint32_t tiles) {
     const struct dtr_range rows =
         from->layout == DTR_LAYOUT_ROWS ? dtr_part_rows(b, device) : (struct dtr_range){0, b->rows};
     return dtr_range_piece(rows, tile, tiles);
 }
 
 /* This device's view of a rectangle that lies in one of its pieces. */
-static struct dtr_view piece_view(struct dtr_builder *b, const struct dtr_spread *spread,
-                                  struct piece piece) {
+struct dtr_view dtr_piece_view(struct dtr_builder *b, const struct dtr_spread *spread,
+                               struct dtr_piece piece) {
     const struct dtr_range rows = {0, b->rows};
     if (spread->layout != DTR_LAYOUT_SLICES) {
         struct dtr_view view = dtr_buffer_view(b, spread->name, rows, spread->columns);
@@ -113,118 +109,45 @@ static struct dtr_view piece_view(struct dtr_builder *b, const struct dtr_spread
 
 struct dtr_view dtr_spread_view(struct dtr_builder *b, const struct dtr_spread *spread,
                                 uint32_t division) {
-    const struct piece all = {{0, b->rows}, {0, spread->columns}};
+    const struct dtr_piece all = {{0, b->rows}, {0, spread->columns}};
     if (spread->layout != DTR_LAYOUT_SLICES)
-        return piece_view(b, spread, all);
-    return piece_view(b, spread, (struct piece){all.rows, slice_columns(b, spread, division)});
+        return dtr_piece_view(b, spread, all);
+    return dtr_piece_view(b, spread,
+                          (struct dtr_piece){all.rows, slice_columns(b, spread, division)});
 }
 
 struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout) {
     return (struct dtr_spread){.layout = layout, .columns = b->model->hidden, .name = "x"};
 }
 
-/* --- collectives under construction ----------------------------------------------------------- */
-
-/* Collects the messages of one collective; the collective itself is only made with the first. */
-struct assembly {
-    struct dtr_builder *b;
-    int32_t index;
-    enum dtr_collective_kind kind;
-    uint32_t tag;
-    uint8_t round;
-    struct dtr_message *message; /* the one that views are being added to */
-};
-
-static struct assembly assembly_begin(struct dtr_builder *b, enum dtr_collective_kind kind) {
-    return (struct assembly){.b = b, .index = -1, .kind = kind, .tag = b->next_tag++};
-}
-
-static void assembly_next_message(struct assembly *a) {
-    a->message = NULL;
-}
-
-static void assembly_add(struct assembly *a, enum dtr_message_kind kind, uint32_t peer,
-                         struct dtr_view view) {
-    struct dtr_builder *b = a->b;
-    struct dtr_schedule *schedule = b->schedule;
-    if (a->index < 0) {
-        struct dtr_collective *collective = dtr_new_collective(b, &a->index);
-        if (!collective)
-            return;
-        *collective = (struct dtr_collective){
-            .kind = (uint8_t)a->kind,
-            .wire = b->wire,
-            .layer = b->layer,
-            .tag = a->tag,
-            .message = schedule->messages_count,
-        };
-    }
-    if (!a->message) {
-        a->message = dtr_new_message(b);
-        if (!a->message)
-            return;
-        a->message->kind = (uint8_t)kind;
-        a->message->round = a->round;
-        a->message->peer = peer;
-        a->message->view = schedule->views_count;
-        struct dtr_collective *collective = &schedule->collectives[a->index];
-        collective->messages++;
-        collective->rounds = (uint8_t)(a->round + 1);
-    }
-    struct dtr_view *slot = dtr_new_view(b);
-    if (!slot)
-        return;
-    *slot = view;
-    a->message->views++;
-    a->message->rows += dtr_range_count(view.rows);
-    a->message->values += (uint64_t)dtr_range_count(view.rows) * dtr_range_count(view.columns);
-}
-
-static int32_t assembly_end(struct assembly *a) {
-    if (a->index < 0 || a->b->status)
-        return -1;
-    struct dtr_step *step = dtr_new_step(a->b, DTR_STEP_START);
-    if (step)
-        step->collective = a->index;
-    return a->index;
-}
-
-void dtr_emit_wait(struct dtr_builder *b, int32_t collective) {
-    if (collective < 0)
-        return;
-    struct dtr_step *step = dtr_new_step(b, DTR_STEP_WAIT);
-    if (step)
-        step->collective = collective;
-}
-
 /* --- exchanges -------------------------------------------------------------------------------- */
 
-static bool holds(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                  struct piece wanted) {
-    struct piece held;
-    for (uint32_t i = 0; held_piece(b, spread, device, &i, &held);)
+bool dtr_piece_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                       struct dtr_piece wanted) {
+    struct dtr_piece held;
+    for (uint32_t i = 0; dtr_piece_held(b, spread, device, &i, &held);)
         if (piece_contains(held, wanted))
             return true;
     return false;
 }
 
 /* What `source` sends to `target`, added as seen from this device, which is one of the two. */
-static void exchange_pair(struct assembly *a, const struct dtr_spread *from,
+static void exchange_pair(struct dtr_assembly *a, const struct dtr_spread *from,
                           const struct dtr_spread *to, struct dtr_range rows, uint32_t source,
                           uint32_t target) {
     struct dtr_builder *b = a->b;
     const bool sends = source == b->device;
-    struct piece have, want;
-    assembly_next_message(a);
-    for (uint32_t i = 0; held_piece(b, from, source, &i, &have);) {
-        have = source_piece(b, from, source, have);
+    struct dtr_piece have, want;
+    dtr_assembly_next_message(a);
+    for (uint32_t i = 0; dtr_piece_held(b, from, source, &i, &have);) {
+        have = dtr_piece_of_source(b, from, source, have);
         have.rows = dtr_range_intersect(have.rows, rows);
-        for (uint32_t j = 0; held_piece(b, to, target, &j, &want);) {
-            const struct piece moved = piece_intersect(have, want);
-            if (piece_empty(moved) || holds(b, from, target, moved))
+        for (uint32_t j = 0; dtr_piece_held(b, to, target, &j, &want);) {
+            const struct dtr_piece moved = dtr_piece_intersect(have, want);
+            if (dtr_piece_empty(moved) || dtr_piece_is_held(b, from, target, moved))
                 continue;
-            assembly_add(a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE, sends ? target : source,
-                         piece_view(b, sends ? from : to, moved));
+            dtr_assembly_add(a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE,
+                             sends ? target : source, dtr_piece_view(b, sends ? from : to, moved));
         }
     }
 }
@@ -232,57 +155,65 @@ static void exchange_pair(struct assembly *a, const struct dtr_spread *from,
 /* What this device has and wants in another buffer. */
 static void copy_held(struct dtr_builder *b, const struct dtr_spread *from,
                       const struct dtr_spread *to, struct dtr_range rows) {
-    struct piece have, want;
-    for (uint32_t i = 0; held_piece(b, from, b->device, &i, &have);) {
+    struct dtr_piece have, want;
+    for (uint32_t i = 0; dtr_piece_held(b, from, b->device, &i, &have);) {
         have.rows = dtr_range_intersect(have.rows, rows);
-        for (uint32_t j = 0; held_piece(b, to, b->device, &j, &want);) {
-            const struct piece moved = piece_intersect(have, want);
-            if (piece_empty(moved))
+        for (uint32_t j = 0; dtr_piece_held(b, to, b->device, &j, &want);) {
+            const struct dtr_piece moved = dtr_piece_intersect(have, want);
+            if (dtr_piece_empty(moved))
                 continue;
-            const struct dtr_view in = piece_view(b, from, moved), out = piece_view(b, to, moved);
+            const struct dtr_view in = dtr_piece_view(b, from, moved),
+                                  out = dtr_piece_view(b, to, moved);
             if (in.buffer != out.buffer)
                 dtr_emit_copy(b, in, out);
         }
     }
 }
 
-/* The rows that travel in one tile between two devices.  What is computed by heads for those who
- * want it by tokens is cut so that each of them gets a part of its tokens with every tile. */
-static struct dtr_range pair_rows(struct dtr_builder *b, const struct dtr_spread *from,
-                                  uint32_t source, uint32_t target, uint32_t tile, uint32_t tiles) {
+/* What is computed by heads for those who want it by tokens is cut so that each of them gets a part
+ * of its tokens with every tile. */
+struct dtr_range dtr_pair_rows(struct dtr_builder *b, const struct dtr_spread *from,
+                               uint32_t source, uint32_t target, uint32_t tile, uint32_t tiles) {
     return from->layout == DTR_LAYOUT_HEADS ? dtr_range_piece(dtr_part_rows(b, target), tile, tiles)
-                                            : tile_rows(b, from, source, tile, tiles);
+                                            : dtr_tile_rows(b, from, source, tile, tiles);
+}
+
+static void exchange_straight(struct dtr_assembly *a, const struct dtr_spread *from,
+                              const struct dtr_spread *to, uint32_t tile, uint32_t tiles) {
+    struct dtr_builder *b = a->b;
+    for (uint32_t step = 1; step < b->devices; step++) {
+        const uint32_t target = (b->device + step) % b->devices;
+        exchange_pair(a, from, to, dtr_pair_rows(b, from, b->device, target, tile, tiles), b->device,
+                      target);
+    }
+    for (uint32_t step = 1; step < b->devices; step++) {
+        const uint32_t source = (b->device + b->devices - step) % b->devices;
+        exchange_pair(a, from, to, dtr_pair_rows(b, from, source, b->device, tile, tiles), source,
+                      b->device);
+    }
 }
 
 int32_t dtr_emit_exchange(struct dtr_builder *b, enum dtr_collective_kind kind,
                           const struct dtr_spread *from, const struct dtr_spread *to, uint32_t tile,
                           uint32_t tiles) {
-    struct assembly a = assembly_begin(b, kind);
-    for (uint32_t step = 1; step < b->devices; step++) {
-        const uint32_t target = (b->device + step) % b->devices;
-        exchange_pair(&a, from, to, pair_rows(b, from, b->device, target, tile, tiles), b->device,
-                      target);
-    }
-    for (uint32_t step = 1; step < b->devices; step++) {
-        const uint32_t source = (b->device + b->devices - step) % b->devices;
-        exchange_pair(&a, from, to, pair_rows(b, from, source, b->device, tile, tiles), source,
-                      b->device);
-    }
-    const int32_t collective = assembly_end(&a);
-    copy_held(b, from, to, pair_rows(b, from, b->device, b->device, tile, tiles));
+    struct dtr_assembly a = dtr_assembly_begin(b, kind, b->rows / tiles, from->columns);
+    if (!dtr_relay_exchange(&a, from, to, tile, tiles))
+        exchange_straight(&a, from, to, tile, tiles);
+    const int32_t collective = dtr_assembly_end(&a);
+    copy_held(b, from, to, dtr_pair_rows(b, from, b->device, b->device, tile, tiles));
     return collective;
 }
 
 int32_t dtr_emit_transfer(struct dtr_builder *b, uint32_t tag, struct dtr_view view, uint32_t from,
                           uint32_t to) {
-    struct assembly a = {.b = b, .index = -1, .kind = DTR_TRANSFER, .tag = tag};
+    struct dtr_assembly a = {.b = b, .index = -1, .kind = DTR_TRANSFER, .tag = tag};
     if (from == to || (b->device != from && b->device != to))
         return -1;
     if (b->device == from)
-        assembly_add(&a, DTR_MESSAGE_SEND, to, view);
+        dtr_assembly_add(&a, DTR_MESSAGE_SEND, to, view);
     else
-        assembly_add(&a, DTR_MESSAGE_RECEIVE, from, view);
-    return assembly_end(&a);
+        dtr_assembly_add(&a, DTR_MESSAGE_RECEIVE, from, view);
+    return dtr_assembly_end(&a);
 }
 
 enum dtr_collective_kind dtr_exchange_kind(enum dtr_layout from, enum dtr_layout to) {
@@ -291,97 +222,6 @@ enum dtr_collective_kind dtr_exchange_kind(enum dtr_layout from, enum dtr_layout
     if (from == DTR_LAYOUT_ROOT)
         return to == DTR_LAYOUT_WHOLE ? DTR_BROADCAST : DTR_SCATTER;
     return to == DTR_LAYOUT_WHOLE ? DTR_ALL_GATHER : DTR_ALL_TO_ALL;
-}
-
-/* --- sums ------------------------------------------------------------------------------------- */
-
-/* A member's even share of the rows, in which it does the sums. */
-static struct dtr_range member_rows(const struct dtr_team *team, uint32_t device,
-                                    struct dtr_range rows) {
-    if (!team->member[device])
-        return (struct dtr_range){0, 0};
-    return dtr_range_piece(rows, team->before[device], team->members);
-}
-
-/* Messages that bring every contribution to `mine`; the first replaces what is there when this
- * device has none of its own. */
-static void receive_sums(struct assembly *a, const struct dtr_range *part, struct dtr_view mine) {
-    struct dtr_builder *b = a->b;
-    bool replace = dtr_range_empty(part[b->device]);
-    for (uint32_t i = 0; i < b->devices; i++) {
-        if (i == b->device || dtr_range_empty(part[i]) || dtr_range_empty(mine.rows))
-            continue;
-        assembly_next_message(a);
-        assembly_add(a, replace ? DTR_MESSAGE_RECEIVE : DTR_MESSAGE_REDUCE, i, mine);
-        replace = false;
-    }
-}
-
-int32_t dtr_emit_all_reduce(struct dtr_builder *b, const struct dtr_team *team,
-                            const struct dtr_range *part, struct dtr_view view) {
-    struct assembly a = assembly_begin(b, DTR_ALL_REDUCE);
-    if (!team->member[b->device])
-        return -1;
-    const struct dtr_view mine = dtr_view_rows(view, member_rows(team, b->device, view.rows));
-    for (uint32_t step = 1; step < b->devices; step++) {
-        const uint32_t peer = (b->device + step) % b->devices;
-        const struct dtr_range theirs = member_rows(team, peer, view.rows);
-        assembly_next_message(&a);
-        if (!dtr_range_empty(theirs) && !dtr_range_empty(part[b->device]))
-            assembly_add(&a, DTR_MESSAGE_SEND, peer, dtr_view_rows(view, theirs));
-    }
-    receive_sums(&a, part, mine);
-    a.round = 1;
-    for (uint32_t step = 1; step < b->devices; step++) {
-        const uint32_t peer = (b->device + step) % b->devices;
-        assembly_next_message(&a);
-        if (team->member[peer] && !dtr_range_empty(mine.rows))
-            assembly_add(&a, DTR_MESSAGE_SEND, peer, mine);
-    }
-    for (uint32_t step = 1; step < b->devices; step++) {
-        const uint32_t peer = (b->device + b->devices - step) % b->devices;
-        const struct dtr_range theirs = member_rows(team, peer, view.rows);
-        assembly_next_message(&a);
-        if (!dtr_range_empty(theirs))
-            assembly_add(&a, DTR_MESSAGE_RECEIVE, peer, dtr_view_rows(view, theirs));
-    }
-    return assembly_end(&a);
-}
-
-int32_t dtr_emit_reduce_scatter(struct dtr_builder *b, const struct dtr_range *part,
-                                struct dtr_view partial, const struct dtr_spread *to) {
-    struct assembly a = assembly_begin(b, DTR_REDUCE_SCATTER);
-    const bool contributes = !dtr_range_empty(part[b->device]);
-    struct piece piece;
-    for (uint32_t i = 0; contributes && held_piece(b, to, b->device, &i, &piece);) {
-        struct dtr_view in = partial;
-        in.rows = piece.rows;
-        in.columns = piece.columns;
-        const struct dtr_view out = piece_view(b, to, piece);
-        if (in.buffer != out.buffer)
-            dtr_emit_copy(b, in, out);
-    }
-    for (uint32_t step = 1; contributes && step < b->devices; step++) {
-        const uint32_t peer = (b->device + step) % b->devices;
-        assembly_next_message(&a);
-        for (uint32_t i = 0; held_piece(b, to, peer, &i, &piece);) {
-            struct dtr_view view = partial;
-            view.rows = piece.rows;
-            view.columns = piece.columns;
-            assembly_add(&a, DTR_MESSAGE_SEND, peer, view);
-        }
-    }
-    bool replace = !contributes;
-    for (uint32_t i = 0; i < b->devices; i++) {
-        if (i == b->device || dtr_range_empty(part[i]))
-            continue;
-        assembly_next_message(&a);
-        for (uint32_t j = 0; held_piece(b, to, b->device, &j, &piece);)
-            assembly_add(&a, replace ? DTR_MESSAGE_RECEIVE : DTR_MESSAGE_REDUCE, i,
-                         piece_view(b, to, piece));
-        replace = false;
-    }
-    return assembly_end(&a);
 }
 
 /* --- between groups --------------------------------------------------------------------------- */
@@ -413,13 +253,13 @@ uint32_t dtr_builder_await(struct dtr_builder *b, uint32_t tile, struct dtr_rang
     b->arrived = tile + 1 == b->tiles;
     uint32_t count = 0;
     if (b->source.layout != DTR_LAYOUT_ROWS) {
-        ranges[count++] = tile_rows(b, &b->source, b->device, tile, b->tiles);
+        ranges[count++] = dtr_tile_rows(b, &b->source, b->device, tile, b->tiles);
         return count;
     }
     for (uint32_t i = 0; i < b->devices; i++) {
         if (b->target.layout == DTR_LAYOUT_ROWS && i != b->device)
             continue;
-        const struct dtr_range rows = tile_rows(b, &b->source, i, tile, b->tiles);
+        const struct dtr_range rows = dtr_tile_rows(b, &b->source, i, tile, b->tiles);
         if (dtr_range_empty(rows))
             continue;
         if (count && ranges[count - 1].end == rows.begin)

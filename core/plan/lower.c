@@ -6,9 +6,6 @@
 #include "plan/builder_memory.h"
 #include "plan/strategy.h"
 
-/* Arena offsets are multiples of a cache line. */
-enum { LINE_FLOATS = 16 };
-
 static bool holds_any(const struct dtr_builder *b) {
     for (uint32_t d = 0; d < b->model->divisions; d++)
         if (dtr_plan_holds(b->plan, d, b->device))
@@ -114,17 +111,6 @@ static void emit_heads(struct dtr_builder *b) {
     }
 }
 
-static void place_buffers(struct dtr_schedule *schedule) {
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < schedule->buffers_count; i++) {
-        struct dtr_buffer *buffer = &schedule->buffers[i];
-        buffer->offset = at;
-        at += (uint64_t)buffer->rows * buffer->columns;
-        at = (at + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
-    }
-    schedule->arena_floats = at;
-}
-
 static const struct dtr_strategy *strategy_of(const struct dtr_plan *plan, uint32_t group) {
     return dtr_strategy_at(plan->strategy[group]);
 }
@@ -165,14 +151,5 @@ int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedul
         strategy_of(plan, g)->lower(b, g);
     }
     emit_heads(b);
-    if (b->status) {
-        status = dtr_fail_memory(error);
-        goto out_free;
-    }
-    place_buffers(b->schedule);
-    *schedule_p = b->schedule;
-    b->schedule = NULL;
-out_free:
-    dtr_builder_free(b);
-    return status;
+    return dtr_builder_finish(b, schedule_p, error);
 }

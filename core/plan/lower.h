@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "plan/schedule.h"
+#include "plan/ways.h"
 
 /* What is computed on device 0 after the last layer. */
 enum dtr_head { DTR_HEAD_NONE, DTR_HEAD_CLASSIFY, DTR_HEAD_FILL_MASK, DTR_HEAD_ANSWER };
@@ -29,7 +30,8 @@ struct dtr_lowering {
     bool query_apart;  /* queries have a weight of their own (the experiment selects rows) */
     enum dtr_head head;
     uint32_t labels, vocabulary;
-    uint8_t wire; /* enum dtr_dtype */
+    uint8_t wire;                /* enum dtr_dtype */
+    const struct dtr_ways *ways; /* how collectives go; NULL: as the plan says */
 };
 
 /* The caller frees the schedule.  DTR_E_MEMORY, or DTR_E_CONFIG for a plan that cannot be run. */

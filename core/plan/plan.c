@@ -27,8 +27,9 @@ struct dtr_plan *dtr_plan_create(const struct dtr_model_shape *model, uint32_t d
         .strategy = calloc(model->groups, sizeof *plan->strategy),
         .open = calloc(strategies, 1),
         .reason = calloc(REASON_BYTES, 1),
+        .ways = calloc(1, sizeof *plan->ways),
     };
-    if (plan->share && plan->holds && plan->strategy && plan->open && plan->reason)
+    if (plan->share && plan->holds && plan->strategy && plan->open && plan->reason && plan->ways)
         return plan;
     dtr_plan_free(plan);
 out_of_memory:
@@ -47,6 +48,7 @@ struct dtr_plan *dtr_plan_copy(const struct dtr_plan *plan, struct dtr_error *er
     memcpy(copy->strategy, plan->strategy, plan->groups * sizeof *plan->strategy);
     memcpy(copy->open, plan->open, plan->strategies);
     memcpy(copy->reason, plan->reason, plan->reason_bytes);
+    *copy->ways = *plan->ways;
     return copy;
 }
 
@@ -58,6 +60,7 @@ void dtr_plan_free(struct dtr_plan *plan) {
     free(plan->strategy);
     free(plan->open);
     free(plan->reason);
+    free(plan->ways);
     free(plan);
 }
 
@@ -181,6 +184,8 @@ int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
         if (plan->strategy[g] >= plan->strategies || !plan->open[plan->strategy[g]])
             return dtr_fail(error, DTR_E_PLUGIN,
                             "the plan runs group %u by a strategy that it does not keep open", g);
+    if (plan->ways && !dtr_ways_check(plan->ways))
+        return dtr_fail(error, DTR_E_PLUGIN, "the plan has a collective go in an unknown way");
     return check_divisions(plan, error);
 }
 
@@ -189,7 +194,7 @@ int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
 static size_t encoded_length(uint32_t devices, uint32_t divisions, uint32_t groups,
                              uint32_t strategies) {
     return sizeof(uint32_t) + devices * sizeof(double) + (size_t)divisions * devices +
-           groups * sizeof(uint32_t) + strategies;
+           groups * sizeof(uint32_t) + strategies + sizeof(struct dtr_ways);
 }
 
 static void put(uint8_t **at, const void *data, size_t length) {
@@ -214,6 +219,7 @@ int dtr_plan_encode(const struct dtr_plan *plan, uint8_t **bytes_p, size_t *leng
     put(&at, plan->holds, (size_t)plan->divisions * plan->devices);
     put(&at, plan->strategy, plan->groups * sizeof *plan->strategy);
     put(&at, plan->open, plan->strategies);
+    put(&at, plan->ways, sizeof *plan->ways);
     *bytes_p = bytes;
     *length_p = length;
     return DTR_OK;
@@ -234,6 +240,7 @@ int dtr_plan_decode(const uint8_t *bytes, size_t length, const struct dtr_model_
     take(&at, plan->holds, (size_t)plan->divisions * devices);
     take(&at, plan->strategy, plan->groups * sizeof *plan->strategy);
     take(&at, plan->open, strategies);
+    take(&at, plan->ways, sizeof *plan->ways);
     int status = dtr_plan_check(plan, error);
     if (status) {
         dtr_plan_free(plan);

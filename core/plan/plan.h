@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "plan/ways.h"
 
 /* A plan for `strategies` known strategies with no strategy chosen and nothing placed. */
 struct dtr_plan *dtr_plan_create(const struct dtr_model_shape *model, uint32_t devices,

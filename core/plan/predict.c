@@ -29,6 +29,7 @@ static bool counts(const struct dtr_plan *plan, uint32_t device) {
 static void reduce_plan(const struct dtr_plan *plan, struct reduced *reduced) {
     struct dtr_plan *own = reduced->plan;
     own->tiles = plan->tiles;
+    *own->ways = *plan->ways;
     memcpy(own->strategy, plan->strategy, plan->groups * sizeof *plan->strategy);
     memcpy(own->open, plan->open, plan->strategies);
     for (uint32_t i = 0; i < own->devices; i++) {
@@ -219,7 +220,12 @@ static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduc
     if (!times)
         return dtr_fail_memory(error);
     const struct dtr_cost cost = {
-        .arg = reduced, .step_s = step_s, .link = reduced->link, .start_s = dtr_profile_start_s()};
+        .arg = reduced,
+        .step_s = step_s,
+        .link = reduced->link,
+        .start_s = dtr_profile_start_s(),
+        .message_s = reduced->profile->message_s,
+    };
     struct dtr_simulation simulation = {.compute_s = times, .communicate_s = times + count};
     const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, count, &cost,
                                     &simulation, error);

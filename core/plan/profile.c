@@ -147,6 +147,7 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
         dtr_profile_free(selected);
         return dtr_fail_memory(error);
     }
+    selected->message_s = profile->message_s;
     memcpy(selected->model, profile->model, sizeof selected->model);
     memcpy(selected->cpu, profile->cpu, sizeof selected->cpu);
     *selected_p = selected;
@@ -175,11 +176,12 @@ int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct
     if (!file)
         return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
     fputs("; Measured by `detransformer profile`.  Kernels in seconds: kind_rows_out_in; links to "
-          "device N:\n; latency in seconds, then bytes per second.\n[profile]\n",
+          "device N:\n; latency in seconds, then bytes per second; message: seconds for "
+          "each.\n[profile]\n",
           file);
     dtr_ini_write(file, "cpu", profile->cpu);
     dtr_ini_write(file, "model", profile->model);
-    fprintf(file, "devices = %u\n", profile->devices);
+    fprintf(file, "devices = %u\nmessage = %.6g\n", profile->devices, profile->message_s);
     for (uint32_t i = 0; i < profile->devices; i++)
         write_device(profile, i, file);
     const int failed = ferror(file);
@@ -362,6 +364,8 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
     else
         status = read_devices(profile, ini, error);
     if (!status) {
+        const double message_s = strtod(value_of(ini, "profile", "message"), NULL);
+        profile->message_s = message_s > 0 && message_s < 1 ? message_s : 0;
         snprintf(profile->cpu, sizeof profile->cpu, "%s", value_of(ini, "profile", "cpu"));
         snprintf(profile->model, sizeof profile->model, "%s", value_of(ini, "profile", "model"));
         *profile_p = profile;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan/schedule.h"
 
+#include "plan/route.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,12 +105,14 @@ uint64_t dtr_schedule_digest(const struct dtr_schedule *schedule) {
     }
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
         const struct dtr_collective *collective = &schedule->collectives[i];
-        hash = fnv(hash, collective->kind | collective->rounds << 8 | collective->wire << 16);
+        hash = fnv(hash, collective->kind | (uint32_t)collective->algorithm << 8 |
+                             (uint32_t)collective->wire << 16 | (uint64_t)collective->rounds << 32);
         hash = fnv(hash, (uint64_t)collective->tag << 32 | collective->messages);
     }
     for (uint32_t i = 0; i < schedule->messages_count; i++) {
         const struct dtr_message *message = &schedule->messages[i];
-        hash = fnv(hash, message->kind | message->round << 8 | (uint64_t)message->peer << 32);
+        hash = fnv(hash,
+                   message->kind | (uint32_t)message->round << 8 | (uint64_t)message->peer << 32);
         hash = fnv(hash, message->values);
     }
     for (uint32_t i = 0; i < schedule->views_count; i++)
@@ -129,8 +133,9 @@ static void print_collective(const struct dtr_schedule *schedule,
         const struct dtr_message *message = &schedule->messages[collective->message + i];
         *(message->kind == DTR_MESSAGE_SEND ? &sent : &received) += message->values;
     }
-    fprintf(out, "%s #%u, sends %" PRIu64 " values, receives %" PRIu64,
-            dtr_collective_kind_name(collective->kind), collective->tag, sent, received);
+    fprintf(out, "%s #%u %s, sends %" PRIu64 " values, receives %" PRIu64,
+            dtr_collective_kind_name(collective->kind), collective->tag,
+            dtr_algorithm_name(collective->algorithm), sent, received);
 }
 
 static void print_step(const struct dtr_schedule *schedule, uint32_t index, FILE *out) {

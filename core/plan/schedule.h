@@ -21,7 +21,7 @@
 /* A matrix of floats in the device's arena.  Rows are numbered by what they stand for (tokens of
  * the request), columns from 0; the row stride is the number of columns. */
 struct dtr_buffer {
-    char name[24];
+    char name[48];
     uint32_t row, rows, columns; /* rows [row, row + rows) */
     uint64_t offset;             /* in floats, from the start of the arena */
 };
@@ -93,8 +93,8 @@ struct dtr_step {
 enum dtr_message_kind { DTR_MESSAGE_SEND, DTR_MESSAGE_RECEIVE, DTR_MESSAGE_REDUCE };
 
 struct dtr_message {
-    uint8_t kind;  /* REDUCE: received, then added in f32, in the order of the list */
-    uint8_t round; /* a round begins when the one before is complete on this device */
+    uint8_t kind;   /* REDUCE: received, then added in f32, in the order of the list */
+    uint16_t round; /* a round begins when the one before is complete on this device */
     uint32_t peer;
     uint32_t view, views; /* into schedule.views: what is sent, or where it goes */
     uint32_t rows;        /* of all views */
@@ -114,9 +114,10 @@ enum dtr_collective_kind {
 };
 
 struct dtr_collective {
-    uint8_t kind; /* enum dtr_collective_kind */
-    uint8_t rounds;
-    uint8_t wire; /* enum dtr_dtype: how values travel */
+    uint8_t kind;      /* enum dtr_collective_kind */
+    uint8_t algorithm; /* enum dtr_algorithm: for people; the messages say it all */
+    uint8_t wire;      /* enum dtr_dtype: how values travel */
+    uint16_t rounds;
     uint16_t layer;
     uint32_t tag;               /* the same on all devices */
     uint32_t message, messages; /* into schedule.message; none where this device has no part */

@@ -59,11 +59,23 @@ static void writes(struct checker *c, const struct dtr_view *view) {
     touch(c, view, 0, COMING | LEAVING, "something is written that is under way", WRITTEN, 0);
 }
 
+/* What other collectives are at is out of bounds in every round. */
+static void start_apart(struct checker *c, const struct dtr_collective *collective) {
+    const struct dtr_schedule *s = c->schedule;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const struct dtr_message *message = &s->messages[collective->message + i];
+        for (uint32_t j = 0; j < message->views && message->kind != DTR_MESSAGE_SEND; j++)
+            touch(c, &s->views[message->view + j], 0, COMING | LEAVING,
+                  "something is received over what is under way", 0, 0);
+    }
+}
+
 static void start(struct checker *c, uint32_t index) {
     const struct dtr_schedule *s = c->schedule;
     const struct dtr_collective *collective = &s->collectives[index];
     if (c->collective[index]++)
         complain(c, "a collective begins twice");
+    start_apart(c, collective);
     for (uint32_t i = 0; i < collective->messages; i++) {
         const struct dtr_message *message = &s->messages[collective->message + i];
         for (uint32_t j = 0; j < message->views; j++) {

@@ -144,10 +144,14 @@ static const struct dtr_collective *collective_of(const struct device *device, u
     return &device->schedule->collectives[device->collective_of[message]];
 }
 
-static double bytes_of(const struct device *device, uint32_t index) {
+/* With what the port could carry in the time that a message takes whatever its length. */
+static double bytes_of(const struct simulator *s, const struct device *device, uint32_t index) {
     const struct dtr_message *message = &device->schedule->messages[index];
-    return (double)dtr_wire_bytes(collective_of(device, index)->wire, message->rows,
-                                  message->values);
+    const struct dtr_link *link =
+        &s->cost->link[(size_t)device->schedule->device * s->count + message->peer];
+    const uint8_t wire = collective_of(device, index)->wire;
+    return (double)dtr_wire_bytes(wire, message->rows, message->values) +
+           s->cost->message_s * link->bytes_per_s;
 }
 
 /* A place at the end of the sender's queue. */
@@ -182,7 +186,7 @@ static void post(struct simulator *s, uint32_t sender, uint32_t index, double no
     if (!posted)
         return;
     *posted =
-        (struct posted){dtr_ports_send(s->ports, sender, bytes_of(from, index), now_s), index};
+        (struct posted){dtr_ports_send(s->ports, sender, bytes_of(s, from, index), now_s), index};
     if (from->posted_count == 1)
         push_departure(s, sender);
 }
@@ -276,7 +280,7 @@ static void enter(struct simulator *s, const struct event *event) {
         return;
     }
     finish_messages(s, message->peer, event->time_s);
-    if (dtr_ports_enter(s->ports, event->device, message->peer, bytes_of(from, event->what),
+    if (dtr_ports_enter(s->ports, event->device, message->peer, bytes_of(s, from, event->what),
                         (uint32_t)receive, event->time_s))
         s->status = DTR_E_MEMORY;
     foresee(s, message->peer);

@@ -20,6 +20,7 @@ struct dtr_cost {
     double (*step_s)(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step);
     const struct dtr_link *link; /* [from][to] */
     double start_s;              /* of beginning or awaiting a collective */
+    double message_s;            /* what a message takes of its ports beside its bytes */
 };
 
 struct dtr_simulation {

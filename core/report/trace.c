@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "plan/account.h"
+#include "plan/route.h"
 #include "report/report.h"
 
 /* Collectives that overlap in time go to different rows. */
@@ -76,11 +77,12 @@ static void write_flight(struct writer *writer, const struct dtr_device_trace *t
     begin_event(writer);
     fprintf(writer->file,
             "{\"ph\":\"X\",\"cat\":\"flight\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f,"
-            "\"dur\":%.3f,\"args\":{\"tag\":%u,\"layer\":%u,\"sent\":%llu,\"received\":%llu}}",
+            "\"dur\":%.3f,\"args\":{\"tag\":%u,\"layer\":%u,\"algorithm\":\"%s\",\"sent\":%llu,"
+            "\"received\":%llu}}",
             dtr_collective_kind_name(collective->kind), trace->device, row + 1,
             microseconds(writer, times->begin_ns), (double)(times->end_ns - times->begin_ns) * 1e-3,
-            collective->tag, collective->layer, (unsigned long long)sent,
-            (unsigned long long)received);
+            collective->tag, collective->layer, dtr_algorithm_name(collective->algorithm),
+            (unsigned long long)sent, (unsigned long long)received);
 }
 
 static void write_device(struct writer *writer, const struct dtr_device_trace *trace) {

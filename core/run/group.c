@@ -82,7 +82,8 @@ static int finish_side(struct dtr_session *session, uint32_t rank, uint32_t peer
     struct dtr_link_frame frame;
     if (rank == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
-                      : dtr_probe_link(session->device, peer, link, error);
+                      : dtr_probe_link(session->device, peer, link,
+                                       &session->profile->message_s, error);
     int status =
         dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_LINKED, deadline_ns(), &reader, error);
     if (!status)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/params.h"
+#include "plan/collective.h"
 #include "plan/predict.h"
 #include "plan/strategy.h"
 
@@ -20,6 +21,7 @@ struct dtr_planning {
     struct dtr_profile *profile;  /* of these */
     bool chosen;                  /* not by the planner, which is not asked again */
     struct dtr_lowering lowering; /* of the request in the problem */
+    struct dtr_ways ways;
     struct dtr_device_info *devices;
     struct dtr_strategy_info *strategies;
     uint8_t *divisions; /* [devices][D] */
@@ -196,6 +198,7 @@ static void describe_problem(struct dtr_planning *planning,
     const struct dtr_model *model = planning->model;
     const struct dtr_profile *profile = planning->profile;
     planning->lowering = dtr_experiment_lowering(planning->experiment, model, options);
+    planning->lowering.ways = &planning->ways;
     planning->problem = (struct dtr_problem){
         .size = sizeof planning->problem,
         .model = &model->shape,
@@ -291,6 +294,85 @@ void dtr_planning_free(struct dtr_planning *planning) {
     free(planning);
 }
 
+/* --- collectives ------------------------------------------------------------------------------ */
+
+/* The keys of [transport] that say how they go. */
+static const char *const way_keys[] = {
+    [DTR_ALL_GATHER] = "all_gather", [DTR_ALL_TO_ALL] = "all_to_all",
+    [DTR_GATHER] = "gather",         [DTR_SCATTER] = "scatter",
+    [DTR_BROADCAST] = "broadcast",   [DTR_REDUCE_SCATTER] = "reduce_scatter",
+    [DTR_ALL_REDUCE] = "all_reduce",
+};
+enum { WAYS = sizeof way_keys / sizeof way_keys[0] };
+
+static double step_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
+    return dtr_profile_step_s(arg, schedule->device, schedule, step);
+}
+
+/* What the experiment insists on, and for the rest what suits the links.  Nothing is insisted on
+ * among those who are left when a device was lost. */
+static int choose_ways(const struct dtr_planning *planning, struct dtr_ways *ways,
+                       struct dtr_error *error) {
+    const struct dtr_experiment *experiment = planning->experiment;
+    *ways = (struct dtr_ways){0};
+    for (uint32_t kind = 0; kind < WAYS; kind++)
+        if (experiment->way[kind] && planning->count == experiment->devices)
+            dtr_ways_insist(ways, kind, (enum dtr_algorithm)(experiment->way[kind] - 1));
+    if (!planning->profile)
+        return DTR_OK;
+    const struct dtr_cost cost = {
+        .arg = planning->profile,
+        .step_s = step_s,
+        .link = planning->profile->link,
+        .start_s = dtr_profile_start_s(),
+        .message_s = planning->profile->message_s,
+    };
+    return dtr_collective_choose(ways, planning->count, &cost, error);
+}
+
+static void blame_way(const struct dtr_planning *planning, struct dtr_error *error) {
+    for (uint32_t kind = 0; kind < WAYS; kind++)
+        if (planning->experiment->way[kind] &&
+            strncmp(error->text + sizeof "the " - 1, dtr_collective_kind_name(kind),
+                    strlen(dtr_collective_kind_name(kind))) == 0)
+            dtr_error_prefix(
+                error, "%s: [transport] %s",
+                dtr_experiment_origin(planning->experiment, "transport", way_keys[kind]),
+                way_keys[kind]);
+}
+
+/* Whether every collective of every open strategy can go as the experiment says. */
+static int check_ways(const struct dtr_planning *planning, const struct dtr_plan *plan,
+                      struct dtr_error *error) {
+    bool any = false;
+    for (uint32_t kind = 0; kind < WAYS; kind++)
+        any |= planning->experiment->way[kind] != 0;
+    if (!any)
+        return DTR_OK;
+    struct dtr_plan *copy = dtr_plan_copy(plan, error);
+    struct dtr_lowering lowering = planning->lowering;
+    lowering.sequences = planning->request.sequences;
+    lowering.lengths = planning->request.lengths;
+    lowering.plan = copy;
+    int status = copy ? DTR_OK : DTR_E_MEMORY;
+    for (uint32_t i = 0; i < plan->strategies * plan->devices && !status; i++) {
+        struct dtr_schedule *schedule;
+        const uint32_t strategy = i / plan->devices;
+        if (!plan->open[strategy])
+            continue;
+        for (uint32_t g = 0; g < plan->groups; g++)
+            copy->strategy[g] = strategy;
+        lowering.device = i % plan->devices;
+        status = dtr_lower(&lowering, &schedule, error);
+        if (!status)
+            dtr_schedule_free(schedule);
+    }
+    dtr_plan_free(copy);
+    if (status == DTR_E_CONFIG)
+        blame_way(planning, error);
+    return status;
+}
+
 /* --- plans ------------------------------------------------------------------------------------ */
 
 /* Says where the experiment gives the planner its orders: the first of its keys that is there. */
@@ -364,11 +446,17 @@ static int try_plan(struct dtr_planning *planning, const uint32_t *strategy,
         dtr_plan_create(&planning->model->shape, planning->count, dtr_strategy_count(), error);
     int status = plan ? dtr_plan_place(plan, planning->devices, sizeof *planning->devices, error)
                       : DTR_E_MEMORY;
+    if (!status)
+        status = choose_ways(planning, &planning->ways, error);
     if (!status && !strategy)
         status = ask(planning, plan, false, error);
     for (uint32_t g = 0; g < planning->model->shape.groups && !status && strategy; g++) {
         plan->strategy[g] = *strategy;
         plan->open[*strategy] = 1;
+    }
+    if (!status) {
+        *plan->ways = planning->ways;
+        status = check_ways(planning, plan, error);
     }
     if (!status)
         status = check_memory(planning, plan, error);

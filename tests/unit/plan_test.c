@@ -44,6 +44,7 @@ struct situation {
     uint32_t select[3], selected;
     bool hidden_input, keep_layers;
     uint32_t tiles;
+    enum dtr_algorithm algorithm; /* where it works */
 };
 
 static struct dtr_plan *place(const struct situation *situation, uint32_t strategy) {
@@ -56,6 +57,9 @@ static struct dtr_plan *place(const struct situation *situation, uint32_t strate
     assert_non_null(plan);
     assert_int_equal(dtr_plan_place(plan, info, sizeof info[0], &error), DTR_OK);
     plan->tiles = situation->tiles;
+    for (uint32_t kind = 0; kind < DTR_COLLECTIVE_KINDS; kind++)
+        for (uint32_t i = 0; i < DTR_SIZE_CLASSES; i++)
+            dtr_ways_set(plan->ways, kind, i, situation->algorithm);
     /* Mixed plans: the groups take turns from the strategy on. */
     for (uint32_t g = 0; g < plan->groups; g++) {
         uint32_t chosen =
@@ -148,8 +152,8 @@ static void check_situation(const struct situation *situation, uint32_t strategy
         uint32_t step;
         const char *broken = dtr_schedule_check(schedules[i], &step);
         if (broken) {
-            print_error("%u devices, strategy %u, device %u, step %u: %s\n", situation->devices,
-                        strategy, i, step, broken);
+            print_error("%u devices, strategy %u, %s, device %u, step %u: %s\n", situation->devices,
+                        strategy, dtr_algorithm_name(situation->algorithm), i, step, broken);
             dtr_schedule_print(schedules[i], stderr);
         }
         assert_null(broken);
@@ -176,6 +180,7 @@ static void check_model(struct dtr_model_shape model) {
             .hidden_input = variant % 3 == 0,
             .keep_layers = variant % 4 == 1,
             .tiles = 1 + variant % 3,
+            .algorithm = variant % DTR_ALGORITHMS,
         };
         memcpy(situation.share, shares[variant / 8], sizeof situation.share);
         if (variant % 4 == 2) {

@@ -58,6 +58,8 @@ struct dtr_strategy_info {
     const char *reason; /* why not, or NULL */
 };
 
+struct dtr_ways;
+
 /* Where the weights are and how each group runs.  The arrays belong to the core, which fills in
  * the placement that follows from the shares and the experiment before plan() is called. */
 struct dtr_plan {
@@ -71,6 +73,7 @@ struct dtr_plan {
     uint32_t tiles;     /* pieces in which an exchange travels, at least one                   */
     char *reason;       /* one sentence for the report */
     size_t reason_bytes;
+    struct dtr_ways *ways; /* how collectives go: the core's                                   */
 };
 
 /* What the simulator says of one plan. */

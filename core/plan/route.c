@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "plan/route.h"
+
+const char *dtr_algorithm_name(enum dtr_algorithm algorithm) {
+    static const char *const names[] = {
+        [DTR_DIRECT] = "direct",     [DTR_PAIRWISE] = "pairwise", [DTR_RING] = "ring",
+        [DTR_DOUBLING] = "doubling", [DTR_BRUCK] = "bruck",       [DTR_STAR] = "star",
+    };
+    return algorithm < DTR_ALGORITHMS ? names[algorithm] : "?";
+}
+
+bool dtr_route_works(enum dtr_algorithm algorithm, uint32_t count) {
+    return algorithm != DTR_DOUBLING || (count & (count - 1)) == 0;
+}
+
+bool dtr_route_relays(enum dtr_algorithm algorithm) {
+    return algorithm != DTR_DIRECT && algorithm != DTR_PAIRWISE;
+}
+
+/* The number of binary digits. */
+static uint32_t digits(uint32_t number) {
+    uint32_t count = 0;
+    for (; number; number >>= 1)
+        count++;
+    return count;
+}
+
+uint32_t dtr_route_rounds(enum dtr_algorithm algorithm, uint32_t count) {
+    if (count < 2)
+        return 0;
+    switch (algorithm) {
+    case DTR_DIRECT:
+        return 1;
+    case DTR_STAR:
+        return 2;
+    case DTR_PAIRWISE:
+    case DTR_RING:
+        return count - 1;
+    default:
+        return digits(count - 1);
+    }
+}
+
+struct dtr_hop dtr_route_hop(enum dtr_algorithm algorithm, uint32_t count, uint32_t source,
+                             uint32_t target) {
+    const uint32_t distance = (target + count - source) % count;
+    uint32_t last;
+    switch (algorithm) {
+    case DTR_PAIRWISE:
+        return (struct dtr_hop){source, distance - 1};
+    case DTR_RING:
+        return (struct dtr_hop){(target + count - 1) % count, distance - 1};
+    case DTR_DOUBLING:
+        last = digits(source ^ target) - 1;
+        return (struct dtr_hop){target ^ (1u << last), last};
+    case DTR_BRUCK:
+        last = digits(distance) - 1;
+        return (struct dtr_hop){(target + count - (1u << last)) % count, last};
+    case DTR_STAR:
+        return target == 0 ? (struct dtr_hop){source, 0} : (struct dtr_hop){0, 1};
+    default:
+        return (struct dtr_hop){source, 0};
+    }
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * route.h -- how collectives go: by which devices, and in which round, what starts on one device
+ * comes to another.  Whatever the collective, an algorithm is nothing but such a route; sums go
+ * the same ways backwards.
+ *
+ * Devices are places in a row here, [0, count).
+ */
+#ifndef DTR_PLAN_ROUTE_H
+#define DTR_PLAN_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum dtr_algorithm {
+    DTR_DIRECT,   /* straight to everybody, in one round                                        */
+    DTR_PAIRWISE, /* straight, one after the other: to the k-th neighbour in round k            */
+    DTR_RING,     /* from neighbour to neighbour                                                */
+    DTR_DOUBLING, /* along the edges of a hypercube; a power of two of devices                  */
+    DTR_BRUCK,    /* by steps of 1, 2, 4, ... (Bruck et al., IEEE TPDS 8(11), 1997)             */
+    DTR_STAR,     /* by way of the first                                                        */
+    DTR_ALGORITHMS
+};
+
+const char *dtr_algorithm_name(enum dtr_algorithm algorithm);
+
+/* Whether there is such a route among so many. */
+bool dtr_route_works(enum dtr_algorithm algorithm, uint32_t count);
+
+/* False where nothing is passed on. */
+bool dtr_route_relays(enum dtr_algorithm algorithm);
+
+uint32_t dtr_route_rounds(enum dtr_algorithm algorithm, uint32_t count);
+
+/* The last hop of the route from `source` to `target`, two different places.  What is before it is
+ * the route to `from`. */
+struct dtr_hop {
+    uint32_t from, round;
+};
+struct dtr_hop dtr_route_hop(enum dtr_algorithm algorithm, uint32_t count, uint32_t source,
+                             uint32_t target);
+
+#endif

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every collective by every algorithm, among 1 to 9 devices with even, odd and empty shares: the
+ * schedules of all devices are run in one thread, with the engine's rules, and must end as the
+ * direct one does.
+ */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/account.h"
+#include "plan/collective.h"
+#include "plan/wire.h"
+
+enum { DEVICES_MOST = 9 };
+
+/* --- running schedules ------------------------------------------------------------------------ */
+
+/* A message under way: the first comes first. */
+struct letter {
+    struct letter *next;
+    uint64_t values;
+    float value[];
+};
+
+struct machine {
+    struct dtr_schedule *schedule;
+    float *arena;
+    uint32_t round;
+    bool posted, done;
+    struct letter *inbox[DEVICES_MOST]; /* by sender */
+};
+
+static float *element(const struct machine *machine, const struct dtr_view *view, uint32_t row,
+                      uint32_t column) {
+    const struct dtr_buffer *buffer = &machine->schedule->buffers[view->buffer];
+    return machine->arena + buffer->offset +
+           (size_t)(view->rows.begin + row - buffer->row) * buffer->columns + view->columns.begin +
+           column;
+}
+
+/* Carries the values of a message from, or to, its views. */
+static void carry(const struct machine *machine, const struct dtr_message *message, float *value) {
+    for (uint32_t i = 0; i < message->views; i++) {
+        const struct dtr_view *view = &machine->schedule->views[message->view + i];
+        for (uint32_t row = 0; row < dtr_range_count(view->rows); row++)
+            for (uint32_t column = 0; column < dtr_range_count(view->columns); column++) {
+                float *at = element(machine, view, row, column);
+                if (message->kind == DTR_MESSAGE_SEND)
+                    *value = *at;
+                else if (message->kind == DTR_MESSAGE_REDUCE)
+                    *at += *value;
+                else
+                    *at = *value;
+                value++;
+            }
+    }
+}
+
+static void post(struct machine *machines, uint32_t device) {
+    struct machine *machine = &machines[device];
+    const struct dtr_collective *collective = machine->schedule->collectives;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const struct dtr_message *message = &machine->schedule->messages[i];
+        if (message->round != machine->round || message->kind != DTR_MESSAGE_SEND)
+            continue;
+        struct letter *letter = malloc(sizeof *letter + message->values * sizeof(float));
+        assert_non_null(letter);
+        letter->next = NULL;
+        letter->values = message->values;
+        carry(machine, message, letter->value);
+        struct letter **last = &machines[message->peer].inbox[device];
+        while (*last)
+            last = &(*last)->next;
+        *last = letter;
+    }
+    machine->posted = true;
+}
+
+static bool complete(const struct machine *machine) {
+    uint32_t wanted[DEVICES_MOST] = {0};
+    for (uint32_t i = 0; i < machine->schedule->collectives->messages; i++) {
+        const struct dtr_message *message = &machine->schedule->messages[i];
+        if (message->round == machine->round && message->kind != DTR_MESSAGE_SEND)
+            wanted[message->peer]++;
+    }
+    for (uint32_t i = 0; i < DEVICES_MOST; i++) {
+        const struct letter *letter = machine->inbox[i];
+        for (; wanted[i] && letter; letter = letter->next)
+            wanted[i]--;
+        if (wanted[i])
+            return false;
+    }
+    return true;
+}
+
+static void take(struct machine *machine) {
+    for (uint32_t i = 0; i < machine->schedule->collectives->messages; i++) {
+        const struct dtr_message *message = &machine->schedule->messages[i];
+        if (message->round != machine->round || message->kind == DTR_MESSAGE_SEND)
+            continue;
+        struct letter *letter = machine->inbox[message->peer];
+        machine->inbox[message->peer] = letter->next;
+        assert_int_equal(letter->values, message->values);
+        carry(machine, message, letter->value);
+        free(letter);
+    }
+}
+
+/* One step of one device; false when it can only wait. */
+static bool step(struct machine *machines, uint32_t device) {
+    struct machine *machine = &machines[device];
+    if (machine->done)
+        return false;
+    if (!machine->schedule->collectives_count ||
+        machine->round == machine->schedule->collectives->rounds) {
+        machine->done = true;
+        return true;
+    }
+    if (!machine->posted) {
+        post(machines, device);
+        return true;
+    }
+    if (!complete(machine))
+        return false;
+    take(machine);
+    machine->round++;
+    machine->posted = false;
+    return true;
+}
+
+/* What stays on the device. */
+static void copies(const struct machine *machine) {
+    const struct dtr_schedule *schedule = machine->schedule;
+    for (uint32_t i = 0; i < schedule->steps_count; i++) {
+        const struct dtr_step *one = &schedule->steps[i];
+        if (one->kind != DTR_STEP_COPY)
+            continue;
+        for (uint32_t row = 0; row < dtr_range_count(one->out.rows); row++)
+            for (uint32_t column = 0; column < dtr_range_count(one->out.columns); column++)
+                *element(machine, &one->out, row, column) =
+                    *element(machine, &one->in[0], row, column);
+    }
+}
+
+static struct dtr_buffer *buffer_named(const struct dtr_schedule *schedule, const char *name) {
+    for (uint32_t i = 0; i < schedule->buffers_count; i++)
+        if (strcmp(schedule->buffers[i].name, name) == 0)
+            return &schedule->buffers[i];
+    return NULL;
+}
+
+/* Whole numbers, so that sums do not depend on their order; a moved matrix is the same on all. */
+static void fill(const struct machine *machine, const struct dtr_collective_shape *shape) {
+    const struct dtr_buffer *in = buffer_named(machine->schedule, "in");
+    const bool sum = shape->kind == DTR_ALL_REDUCE || shape->kind == DTR_REDUCE_SCATTER;
+    if (!in)
+        return;
+    for (uint32_t row = 0; row < in->rows; row++)
+        for (uint32_t column = 0; column < in->columns; column++)
+            machine->arena[in->offset + (size_t)row * in->columns + column] =
+                (float)((row + in->row) * 1000 + column +
+                        (sum ? 7777 * machine->schedule->device : 0));
+}
+
+static int build(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                 struct machine *machines) {
+    struct dtr_error error = {0};
+    int status = DTR_OK;
+    memset(machines, 0, DEVICES_MOST * sizeof *machines);
+    for (uint32_t i = 0; i < shape->devices && !status; i++)
+        status = dtr_collective_lower(shape, algorithm, i, &machines[i].schedule, &error);
+    for (uint32_t i = 0; i < shape->devices && !status; i++) {
+        machines[i].arena = calloc((size_t)machines[i].schedule->arena_floats + 1, sizeof(float));
+        assert_non_null(machines[i].arena);
+        fill(&machines[i], shape);
+        copies(&machines[i]);
+    }
+    return status;
+}
+
+static void run(struct machine *machines, uint32_t devices) {
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        /* The last first: nothing may depend on the order. */
+        for (uint32_t i = devices; i-- > 0;)
+            moved |= step(machines, i);
+    }
+    for (uint32_t i = 0; i < devices; i++) {
+        assert_true(machines[i].done);
+        for (uint32_t j = 0; j < DEVICES_MOST; j++)
+            assert_null(machines[i].inbox[j]);
+    }
+}
+
+static void drop(struct machine *machines, uint32_t devices) {
+    for (uint32_t i = 0; i < devices; i++) {
+        dtr_schedule_free(machines[i].schedule);
+        free(machines[i].arena);
+    }
+}
+
+static void assert_same_result(const struct machine *a, const struct machine *b, const char *name) {
+    const struct dtr_buffer *one = buffer_named(a->schedule, name);
+    const struct dtr_buffer *other = buffer_named(b->schedule, name);
+    assert_int_equal(one != NULL, other != NULL);
+    if (!one)
+        return;
+    assert_int_equal(one->rows, other->rows);
+    assert_memory_equal(a->arena + one->offset, b->arena + other->offset,
+                        (size_t)one->rows * one->columns * sizeof(float));
+}
+
+static void compare(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                    uint32_t *refused) {
+    struct machine straight[DEVICES_MOST], other[DEVICES_MOST];
+    assert_int_equal(build(shape, DTR_DIRECT, straight), DTR_OK);
+    run(straight, shape->devices);
+    const int status = build(shape, algorithm, other);
+    if (status) {
+        assert_int_equal(status, DTR_E_CONFIG);
+        assert_int_equal(algorithm, DTR_DOUBLING);
+        ++*refused;
+    } else {
+        run(other, shape->devices);
+        for (uint32_t i = 0; i < shape->devices; i++)
+            assert_same_result(&straight[i], &other[i],
+                               shape->kind == DTR_ALL_REDUCE ? "in" : "out");
+    }
+    drop(straight, shape->devices);
+    drop(other, shape->devices);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static const double even[DEVICES_MOST] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const double odd[DEVICES_MOST] = {3, 1, 2.5, 0.2, 7, 1, 1.3, 0.1, 4};
+static const double empty[DEVICES_MOST] = {0, 2, 1, 0, 1, 3, 0, 0, 1};
+static const double *const shares[] = {even, odd, empty};
+
+static void every_algorithm_ends_alike(void **state) {
+    (void)state;
+    uint32_t refused = 0;
+    for (enum dtr_collective_kind kind = 0; kind < DTR_TRANSFER; kind++)
+        for (enum dtr_algorithm algorithm = 0; algorithm < DTR_ALGORITHMS; algorithm++)
+            for (uint32_t devices = 1; devices <= DEVICES_MOST; devices++)
+                for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++)
+                    for (uint32_t rows = 1; rows <= 27; rows += 13) {
+                        const struct dtr_collective_shape shape = {.kind = kind,
+                                                                   .devices = devices,
+                                                                   .rows = rows,
+                                                                   .columns = 5 + rows,
+                                                                   .share = shares[i]};
+                        /* Somebody has to take part. */
+                        if (shares[i][0] > 0 || devices > 1)
+                            compare(&shape, algorithm, &refused);
+                    }
+    assert_true(refused > 0);
+}
+
+static double nothing(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
+    (void)arg;
+    (void)schedule;
+    (void)step;
+    return 0;
+}
+
+/* The sender's list and the receiver's fit together for the simulator too. */
+static void the_simulator_takes_them(void **state) {
+    (void)state;
+    struct dtr_link link[DEVICES_MOST * DEVICES_MOST];
+    for (size_t i = 0; i < sizeof link / sizeof link[0]; i++)
+        link[i] = (struct dtr_link){50e-6, 125e6};
+    for (enum dtr_collective_kind kind = 0; kind < DTR_TRANSFER; kind++)
+        for (enum dtr_algorithm algorithm = 0; algorithm < DTR_ALGORITHMS; algorithm++) {
+            const struct dtr_collective_shape shape = {
+                .kind = kind, .devices = 8, .rows = 64, .columns = 32};
+            const struct dtr_cost cost = {
+                .step_s = nothing, .link = link, .start_s = 1e-6, .message_s = 1e-6};
+            struct machine machines[DEVICES_MOST];
+            const struct dtr_schedule *schedules[DEVICES_MOST];
+            double waited_s[DEVICES_MOST];
+            struct dtr_simulation simulation = {.communicate_s = waited_s};
+            struct dtr_error error = {0};
+            assert_int_equal(build(&shape, algorithm, machines), DTR_OK);
+            for (uint32_t i = 0; i < shape.devices; i++) {
+                schedules[i] = machines[i].schedule;
+                assert_int_equal(machines[i].schedule->collectives->algorithm, algorithm);
+            }
+            assert_int_equal(dtr_simulate(schedules, shape.devices, &cost, &simulation, &error),
+                             DTR_OK);
+            assert_true(waited_s[1] > 0);
+            drop(machines, shape.devices);
+        }
+}
+
+static uint64_t bytes_sent(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                           uint32_t device) {
+    struct dtr_schedule *schedule;
+    struct dtr_error error = {0};
+    struct dtr_account account = {0};
+    const struct dtr_model_shape model = {.size = sizeof model};
+    assert_int_equal(dtr_collective_lower(shape, algorithm, device, &schedule, &error), DTR_OK);
+    dtr_account_schedule(schedule, &model, &account);
+    dtr_schedule_free(schedule);
+    return account.bytes_sent;
+}
+
+static void each_sends_what_it_must(void **state) {
+    (void)state;
+    const struct dtr_collective_shape gather = {
+        .kind = DTR_ALL_GATHER, .devices = 8, .rows = 64, .columns = 16};
+    const struct dtr_collective_shape sum = {
+        .kind = DTR_ALL_REDUCE, .devices = 8, .rows = 64, .columns = 16};
+    const uint64_t matrix = 64 * 16 * sizeof(float);
+    static const enum dtr_algorithm thrifty[] = {DTR_DIRECT, DTR_PAIRWISE, DTR_RING, DTR_DOUBLING,
+                                                 DTR_BRUCK};
+    for (size_t i = 0; i < sizeof thrifty / sizeof thrifty[0]; i++) {
+        assert_int_equal(bytes_sent(&gather, thrifty[i], 5), matrix * 7 / 8);
+        if (thrifty[i] != DTR_DOUBLING)
+            assert_int_equal(bytes_sent(&sum, thrifty[i], 5), 2 * matrix * 7 / 8);
+    }
+    assert_int_equal(bytes_sent(&sum, DTR_DOUBLING, 5), 3 * matrix);
+    assert_int_equal(bytes_sent(&sum, DTR_STAR, 5), matrix);
+    assert_int_equal(bytes_sent(&sum, DTR_STAR, 0), 7 * matrix);
+}
+
+static enum dtr_algorithm chosen(uint32_t devices, enum dtr_collective_kind kind, double latency_s,
+                                 double message_s, uint64_t bytes) {
+    struct dtr_error error = {0};
+    struct dtr_ways ways = {0};
+    struct dtr_link *link = calloc((size_t)devices * devices, sizeof *link);
+    assert_non_null(link);
+    for (uint32_t i = 0; i < devices * devices; i++)
+        link[i] = (struct dtr_link){latency_s, 125e6};
+    const struct dtr_cost cost = {.link = link, .start_s = 1e-6, .message_s = message_s};
+    assert_int_equal(dtr_collective_choose(&ways, devices, &cost, &error), DTR_OK);
+    free(link);
+    return dtr_ways_algorithm(&ways, kind, bytes);
+}
+
+static void few_devices_go_straight(void **state) {
+    (void)state;
+    assert_int_equal(chosen(4, DTR_ALL_GATHER, 100e-6, 1e-6, 1024), DTR_DIRECT);
+    assert_int_equal(chosen(4, DTR_ALL_GATHER, 100e-6, 1e-6, 1 << 20), DTR_DIRECT);
+    assert_int_equal(chosen(2, DTR_ALL_TO_ALL, 100e-6, 1e-6, 1 << 20), DTR_DIRECT);
+}
+
+static void many_devices_with_dear_messages_do_not(void **state) {
+    (void)state;
+    assert_int_not_equal(chosen(32, DTR_ALL_GATHER, 10e-6, 10e-6, 1024), DTR_DIRECT);
+    assert_int_not_equal(chosen(32, DTR_ALL_REDUCE, 10e-6, 10e-6, 1024), DTR_DIRECT);
+    assert_int_not_equal(chosen(31, DTR_ALL_TO_ALL, 10e-6, 10e-6, 1024), DTR_DIRECT);
+    assert_int_equal(chosen(32, DTR_ALL_TO_ALL, 10e-6, 10e-6, 64 << 20), DTR_DIRECT);
+}
+
+static void what_is_insisted_on_stays(void **state) {
+    (void)state;
+    struct dtr_error error = {0};
+    struct dtr_ways ways = {0};
+    struct dtr_link link[9];
+    for (size_t i = 0; i < 9; i++)
+        link[i] = (struct dtr_link){1e-6, 125e6};
+    const struct dtr_cost cost = {.link = link};
+    dtr_ways_insist(&ways, DTR_ALL_GATHER, DTR_RING);
+    assert_true(dtr_ways_insist_on(&ways, DTR_ALL_GATHER));
+    assert_false(dtr_ways_insist_on(&ways, DTR_ALL_REDUCE));
+    assert_int_equal(dtr_collective_choose(&ways, 3, &cost, &error), DTR_OK);
+    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, 1), DTR_RING);
+    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, UINT64_MAX), DTR_RING);
+    assert_int_equal(dtr_ways_algorithm(NULL, DTR_ALL_GATHER, 1), DTR_DIRECT);
+    assert_true(dtr_ways_check(&ways));
+    ways.way[DTR_SCATTER][3] = 0x7f;
+    assert_false(dtr_ways_check(&ways));
+}
+
+static void a_refusal_says_why(void **state) {
+    (void)state;
+    const struct dtr_collective_shape shape = {
+        .kind = DTR_ALL_GATHER, .devices = 3, .rows = 6, .columns = 4};
+    struct dtr_schedule *schedule;
+    struct dtr_error error = {0};
+    assert_int_equal(dtr_collective_lower(&shape, DTR_DOUBLING, 1, &schedule, &error),
+                     DTR_E_CONFIG);
+    assert_string_equal(error.text,
+                        "the all-gather of layer 0 cannot go by doubling: it is among 3 devices, "
+                        "which is no power of two");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_algorithm_ends_alike),
+        cmocka_unit_test(the_simulator_takes_them),
+        cmocka_unit_test(each_sends_what_it_must),
+        cmocka_unit_test(few_devices_go_straight),
+        cmocka_unit_test(many_devices_with_dear_messages_do_not),
+        cmocka_unit_test(what_is_insisted_on_stays),
+        cmocka_unit_test(a_refusal_says_why),
+    };
+    return cmocka_run_group_tests_name("collective", tests, NULL, NULL);
+}
