@@ -356,10 +356,11 @@ static void add_all(struct relay *relay, const struct leg *leg, void *arg) {
 /* Everything to and from a partner at a distance of 1, 2, 4, ...; those beyond the largest power of
  * two give theirs to one of the others before and get the sum afterwards. */
 static void sum_by_doubling(struct relay *relay, struct dtr_view view) {
-    uint32_t paired = 1, round = 1;
+    uint32_t paired = 1;
     while (2 * paired <= relay->count)
         paired *= 2;
     const uint32_t me = relay->me, left_over = relay->count - paired;
+    uint32_t round = left_over ? 1 : 0;
     if (me >= paired)
         add_leg(relay, 0, true, me - paired, me, 0);
     else if (me < left_over)

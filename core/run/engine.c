@@ -336,7 +336,7 @@ static void advance_all(struct dtr_engine *engine) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < engine->active_count; i++) {
         struct flight *flight = engine->active[i];
-        if (!engine->status)
+        if (flight->active && !engine->status)
             advance(engine, flight);
         if (flight->active)
             engine->active[kept++] = flight;
@@ -378,9 +378,10 @@ static void enter(struct dtr_engine *engine) {
     pthread_mutex_lock(&engine->lock);
 }
 
-static void leave(struct dtr_engine *engine) {
+/* What is under way is left to the engine's thread, unless the caller comes back at once. */
+static void leave(struct dtr_engine *engine, bool for_long) {
     const bool last = atomic_fetch_sub(&engine->callers, 1) == 1;
-    if (last && engine->active_count)
+    if (last && engine->active_count && for_long)
         pthread_cond_signal(&engine->turn);
     pthread_mutex_unlock(&engine->lock);
 }
@@ -413,7 +414,7 @@ void dtr_engine_free(struct dtr_engine *engine) {
     enter(engine);
     engine->stop = true;
     pthread_cond_signal(&engine->turn);
-    leave(engine);
+    leave(engine, true);
     pthread_join(engine->thread, NULL);
     pthread_cond_destroy(&engine->turn);
     pthread_mutex_destroy(&engine->lock);
@@ -437,7 +438,8 @@ static int activate(struct dtr_engine *engine, struct flight *flight) {
     return DTR_OK;
 }
 
-int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective) {
+int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective,
+                     bool awaited) {
     struct flight *flight = &flights->flights[collective];
     enter(engine);
     int status = engine->status;
@@ -445,10 +447,13 @@ int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uin
         status = activate(engine, flight);
     if (!status)
         status = post_round(engine, flight);
-    /* The transport moves messages only in wait(). */
+    /* What came before it was wanted, and rounds in which there is nothing to do. */
     if (!status)
+        status = advance(engine, flight);
+    /* The transport moves messages only in wait(). */
+    if (!status && !awaited)
         move(engine, 0);
-    leave(engine);
+    leave(engine, !awaited);
     return status;
 }
 
@@ -458,7 +463,7 @@ int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint
     while (flight->active && !engine->status)
         move(engine, dtr_now_ns() + look_up_ns);
     const int status = flight->active ? engine->status : DTR_OK;
-    leave(engine);
+    leave(engine, true);
     return status;
 }
 
@@ -479,7 +484,7 @@ void dtr_engine_cancel(struct dtr_engine *engine, struct dtr_flights *flights) {
     engine->active_count = kept;
     for (uint32_t i = 0; i < flights->schedule->collectives_count; i++)
         flights->flights[i].unfinished = 0;
-    leave(engine);
+    leave(engine, true);
 }
 
 int dtr_engine_lost_peer(const struct dtr_engine *engine) {

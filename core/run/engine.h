@@ -7,6 +7,8 @@
 #ifndef DTR_RUN_ENGINE_H
 #define DTR_RUN_ENGINE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "plan/schedule.h"
@@ -39,8 +41,10 @@ uint64_t dtr_flights_bytes(const struct dtr_flights *flights);
 /* A request begins; its buffers are in this arena. */
 void dtr_flights_begin(struct dtr_flights *flights, float *arena);
 
-/* Begins a collective (index into schedule.collectives).  Does not block. */
-int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective);
+/* Begins a collective (index into schedule.collectives).  Does not block.  `awaited`: the caller
+ * waits for it at once, which saves waking the engine's thread. */
+int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective,
+                     bool awaited);
 
 /* Blocks until it is complete.  DTR_E_PEER, DTR_E_ABORTED and the like end all that is under way:
  * the flights must be ended. */

@@ -324,6 +324,13 @@ static int run_copy(const struct run *run, const struct dtr_step *step) {
     return DTR_OK;
 }
 
+/* Nothing is computed between a START and its WAIT. */
+static bool awaited_at_once(const struct dtr_schedule *schedule, const struct dtr_step *start) {
+    const struct dtr_step *end = schedule->steps + schedule->steps_count;
+    return start + 1 < end && start[1].kind == DTR_STEP_WAIT &&
+           start[1].collective == start->collective;
+}
+
 static int run_step(const struct run *run, const struct dtr_step *step) {
     struct dtr_executor *executor = run->executor;
     struct dtr_flights *flights = run->program->flights;
@@ -347,7 +354,8 @@ static int run_step(const struct run *run, const struct dtr_step *step) {
     case DTR_STEP_COPY:
         return run_copy(run, step);
     case DTR_STEP_START:
-        return dtr_engine_start(executor->engine, flights, (uint32_t)step->collective);
+        return dtr_engine_start(executor->engine, flights, (uint32_t)step->collective,
+                                awaited_at_once(run->program->schedule, step));
     case DTR_STEP_WAIT:
         return dtr_engine_wait(executor->engine, flights, (uint32_t)step->collective);
     default:
