@@ -7,11 +7,12 @@
 
 static const struct dtr_command *const subjects[] = {
     &dtr_command_bench_kernel,
+    &dtr_command_bench_transport,
     NULL,
 };
 
 const struct dtr_command dtr_command_bench = {
     .name = "bench",
-    .summary = "measure kernels against what the machine can do",
+    .summary = "measure kernels and transports against what the machine can do",
     .subjects = subjects,
 };

@@ -10,6 +10,7 @@
 
 extern const struct dtr_command dtr_command_bench;
 extern const struct dtr_command dtr_command_bench_kernel;
+extern const struct dtr_command dtr_command_bench_transport;
 extern const struct dtr_command dtr_command_check;
 extern const struct dtr_command dtr_command_eval;
 extern const struct dtr_command dtr_command_plan;

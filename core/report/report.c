@@ -219,6 +219,11 @@ static void print_narrowed(const struct dtr_report *report, FILE *out) {
     fputs("; normalisations and embeddings stay f32\n", out);
 }
 
+/* The part of the time in which collectives were under way that the device computed in. */
+static double hidden_of(const struct dtr_device_times *times) {
+    return (double)times->hidden_ns / (double)times->under_way_ns;
+}
+
 void dtr_report_print(const struct dtr_report *report, FILE *out) {
     const struct dtr_plan *plan = dtr_session_current_plan(report->session);
     struct latency latency;
@@ -237,16 +242,19 @@ void dtr_report_print(const struct dtr_report *report, FILE *out) {
                 report->predicted_s * 1e3, (unsigned long long)report->replans);
     print_decisions(report, out);
     print_events(report, out);
-    fputs("device  kernel      compute ms  communicate ms     sent kB  received kB  "
+    fputs("device  kernel      compute ms  communicate ms  hidden     sent kB  received kB  "
           "weights MiB  peak MiB\n",
           out);
     for (uint32_t i = 0; i < report->experiment->devices; i++) {
         const struct dtr_device_report *device = &report->devices[i];
-        fprintf(out, "%6u  %-10s  %10.2f  %14.2f  %10.1f  %11.1f  %11.1f  %8.1f\n", i,
+        char hidden[16] = "-";
+        if (device->times.under_way_ns)
+            snprintf(hidden, sizeof hidden, "%.0f%%", 100 * hidden_of(&device->times));
+        fprintf(out, "%6u  %-10s  %10.2f  %14.2f  %6s  %10.1f  %11.1f  %11.1f  %8.1f\n", i,
                 dtr_session_kernel(report->session, i), (double)device->times.compute_ns * 1e-6,
-                (double)device->times.communicate_ns * 1e-6, (double)device->bytes_sent * 1e-3,
-                (double)device->bytes_received * 1e-3, (double)device->weight_bytes / 1048576,
-                (double)device->peak_rss_bytes / 1048576);
+                (double)device->times.communicate_ns * 1e-6, hidden,
+                (double)device->bytes_sent * 1e-3, (double)device->bytes_received * 1e-3,
+                (double)device->weight_bytes / 1048576, (double)device->peak_rss_bytes / 1048576);
     }
     print_narrowed(report, out);
     if (!dtr_report_valid(report, why, sizeof why))
@@ -328,6 +336,10 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     cJSON_AddStringToObject(json, "kernel", dtr_session_kernel(report->session, index));
     cJSON_AddNumberToObject(json, "compute_ms", (double)device->times.compute_ns * 1e-6);
     cJSON_AddNumberToObject(json, "communicate_ms", (double)device->times.communicate_ns * 1e-6);
+    if (device->times.under_way_ns)
+        cJSON_AddNumberToObject(json, "hidden", hidden_of(&device->times));
+    else
+        cJSON_AddNullToObject(json, "hidden");
     cJSON_AddNumberToObject(json, "bytes_sent", (double)device->bytes_sent);
     cJSON_AddNumberToObject(json, "bytes_received", (double)device->bytes_received);
     cJSON_AddNumberToObject(json, "weight_bytes", (double)device->weight_bytes);

@@ -2,12 +2,12 @@
 #include "report/sweep.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "report/gnuplot.h"
 
 enum { TEXT = 400 };
 
@@ -547,18 +547,7 @@ int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn
     }
     write_script(sweep, title, file);
     fclose(file);
-    const pid_t pid = fork();
-    if (pid == 0) {
-        const int nowhere = open("/dev/null", O_WRONLY);
-        dup2(nowhere, STDOUT_FILENO);
-        dup2(nowhere, STDERR_FILENO);
-        execlp("gnuplot", "gnuplot", path, (char *)NULL);
-        _exit(127);
-    }
-    int ended = -1;
-    while (pid > 0 && waitpid(pid, &ended, 0) < 0 && errno == EINTR)
-        ;
-    *drawn_p = pid > 0 && WIFEXITED(ended) && WEXITSTATUS(ended) == 0;
+    *drawn_p = dtr_gnuplot(path);
     free(path);
     return DTR_OK;
 }

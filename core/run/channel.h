@@ -23,6 +23,8 @@ enum dtr_frame_type {
     DTR_FRAME_PROBED,    /* worker: how long they took                         */
     DTR_FRAME_LINK,      /* leader: measure the link to that device, or answer it */
     DTR_FRAME_LINKED,    /* worker: what the link carries                      */
+    DTR_FRAME_TRIAL,     /* leader: take part in this measurement              */
+    DTR_FRAME_TRIED,     /* worker: how long it took                           */
     DTR_FRAME_PLAN,      /* leader: the plan                                   */
     DTR_FRAME_READY,     /* worker: weights are in place                       */
     DTR_FRAME_REQUEST,   /* leader                                             */

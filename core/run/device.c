@@ -454,13 +454,50 @@ int dtr_device_program(struct dtr_device *device, const struct dtr_request *requ
     return status;
 }
 
+static bool computes(const struct dtr_program *program, uint32_t step) {
+    const uint8_t kind = program->schedule->steps[step].kind;
+    return kind != DTR_STEP_START && kind != DTR_STEP_WAIT;
+}
+
+/* The part of [begin, end) in which steps computed.  Calls come in the order of time; *step_p is
+ * the first step that may still matter. */
+static uint64_t computed_ns(const struct dtr_program *program, uint64_t begin_ns, uint64_t end_ns,
+                            uint32_t *step_p) {
+    uint64_t sum_ns = 0;
+    while (*step_p < program->schedule->steps_count && program->end_ns[*step_p] <= begin_ns)
+        ++*step_p;
+    for (uint32_t i = *step_p; i < program->schedule->steps_count; i++) {
+        const uint64_t from = program->begin_ns[i] > begin_ns ? program->begin_ns[i] : begin_ns;
+        const uint64_t to = program->end_ns[i] < end_ns ? program->end_ns[i] : end_ns;
+        if (program->begin_ns[i] >= end_ns)
+            break;
+        if (computes(program, i) && to > from)
+            sum_ns += to - from;
+    }
+    return sum_ns;
+}
+
+/* Collectives are listed in the order in which they begin; those that overlap count once. */
+static void sum_flights(const struct dtr_program *program, struct dtr_device_times *times) {
+    uint64_t until_ns = 0;
+    uint32_t step = 0;
+    for (uint32_t i = 0; i < program->schedule->collectives_count; i++) {
+        const struct dtr_flight_times *flight = dtr_flights_times(program->flights, i);
+        const uint64_t begin_ns = flight->begin_ns > until_ns ? flight->begin_ns : until_ns;
+        if (!flight->begin_ns || flight->end_ns <= begin_ns)
+            continue;
+        times->under_way_ns += flight->end_ns - begin_ns;
+        times->hidden_ns += computed_ns(program, begin_ns, flight->end_ns, &step);
+        until_ns = flight->end_ns;
+    }
+}
+
 struct dtr_device_times dtr_program_times(const struct dtr_program *program) {
-    struct dtr_device_times times = {0, 0};
+    struct dtr_device_times times = {0};
+    sum_flights(program, &times);
     for (uint32_t i = 0; i < program->schedule->steps_count; i++) {
-        const uint8_t kind = program->schedule->steps[i].kind;
         const uint64_t ns = program->end_ns[i] - program->begin_ns[i];
-        *(kind == DTR_STEP_START || kind == DTR_STEP_WAIT ? &times.communicate_ns
-                                                          : &times.compute_ns) += ns;
+        *(computes(program, i) ? &times.compute_ns : &times.communicate_ns) += ns;
     }
     return times;
 }

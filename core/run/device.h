@@ -28,6 +28,7 @@ struct dtr_session_options {
     bool keep_layers;  /* the leader collects every layer's output */
     bool trace;        /* workers send the times of their steps */
     bool only_profile; /* the group is measured, and that is all */
+    bool only_group;   /* the group is formed, and that is all: for dtr_session_try() */
     /* The largest request: that many sequences of that many tokens each. */
     uint32_t sequences_max, length_max;
 };
@@ -106,6 +107,8 @@ int dtr_device_suspect(const struct dtr_device *device);
 /* What a program's last run took. */
 struct dtr_device_times {
     uint64_t compute_ns, communicate_ns; /* steps that compute; starts and waits */
+    /* While any collective was under way; and of that, while the device computed. */
+    uint64_t under_way_ns, hidden_ns;
 };
 struct dtr_device_times dtr_program_times(const struct dtr_program *program);
 

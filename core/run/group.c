@@ -82,8 +82,8 @@ static int finish_side(struct dtr_session *session, uint32_t rank, uint32_t peer
     struct dtr_link_frame frame;
     if (rank == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
-                      : dtr_probe_link(session->device, peer, link,
-                                       &session->profile->message_s, error);
+                      : dtr_probe_link(session->device, peer, link, &session->profile->message_s,
+                                       error);
     int status =
         dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_LINKED, deadline_ns(), &reader, error);
     if (!status)
@@ -162,6 +162,47 @@ int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     }
     status = measure_kernels(session, error);
     return status ? status : measure_links(session, error);
+}
+
+/* --- trials ----------------------------------------------------------------------------------- */
+
+static int hear_trial(struct dtr_session *session, uint32_t device, struct dtr_trial_times *times,
+                      struct dtr_error *error) {
+    struct dtr_reader reader;
+    const int status = dtr_peer_expect(dtr_member(session, device), DTR_FRAME_TRIED, deadline_ns(),
+                                       &reader, error);
+    return status ? status : dtr_read_tried(&reader, times, error);
+}
+
+/* What all would refuse is refused before any of them is asked. */
+static int check_trial(const struct dtr_session *session, const struct dtr_trial *trial,
+                       struct dtr_error *error) {
+    const struct dtr_collective_shape shape = {.kind = trial->kind,
+                                               .devices = session->devices,
+                                               .rows = trial->rows,
+                                               .columns = trial->columns};
+    struct dtr_schedule *schedule;
+    if (!dtr_trial_sane(trial, session->devices))
+        return dtr_fail(error, DTR_E_CONFIG, "there is no such trial");
+    const int status = dtr_collective_lower(&shape, trial->algorithm, 0, &schedule, error);
+    if (!status)
+        dtr_schedule_free(schedule);
+    return status;
+}
+
+int dtr_group_try(struct dtr_session *session, const struct dtr_trial *trial,
+                  struct dtr_trial_times *times, struct dtr_error *error) {
+    int status = check_trial(session, trial, error);
+    for (uint32_t i = 1; i < session->devices && !status; i++) {
+        struct dtr_peer *member = dtr_member(session, i);
+        dtr_write_trial(&member->writer, trial);
+        status = dtr_peer_send(member, DTR_FRAME_TRIAL, error);
+    }
+    if (!status)
+        status = dtr_trial_run(session->device, trial, &times[0], error);
+    for (uint32_t i = 1; i < session->devices && !status; i++)
+        status = hear_trial(session, i, &times[i], error);
+    return status;
 }
 
 /* --- what requests show ----------------------------------------------------------------------- */

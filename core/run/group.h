@@ -194,6 +194,10 @@ void dtr_comeback_add(struct dtr_peer *peer);
 /* Measures kernels and links of the members, as far as they were not measured before. */
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error);
 
+/* Has all devices take part in a trial. */
+int dtr_group_try(struct dtr_session *session, const struct dtr_trial *trial,
+                  struct dtr_trial_times *times, struct dtr_error *error);
+
 /* By which factor the links were faster in the last request than in the profile, from the times
  * that all devices saw its collectives take; 0: nothing to go by. */
 double dtr_group_link_factor(const struct dtr_session *session);

@@ -210,6 +210,42 @@ int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame,
     return DTR_OK;
 }
 
+void dtr_write_trial(struct dtr_writer *writer, const struct dtr_trial *trial) {
+    const uint32_t words[] = {trial->what, trial->kind,    trial->algorithm, trial->wire,
+                              trial->rows, trial->columns, trial->warmup,    trial->repeats};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        dtr_write_u32(writer, words[i]);
+}
+
+int dtr_read_trial(struct dtr_reader *reader, uint32_t devices, struct dtr_trial *trial,
+                   struct dtr_error *error) {
+    uint32_t words[8];
+    dtr_read_words(reader, words, 8);
+    *trial = (struct dtr_trial){.what = words[0],
+                                .kind = words[1],
+                                .algorithm = words[2],
+                                .wire = words[3],
+                                .rows = words[4],
+                                .columns = words[5],
+                                .warmup = words[6],
+                                .repeats = words[7]};
+    return dtr_reader_done(reader) && dtr_trial_sane(trial, devices) ? DTR_OK
+                                                                     : malformed(error, "trial");
+}
+
+void dtr_write_tried(struct dtr_writer *writer, const struct dtr_trial_times *times) {
+    dtr_write_bytes(writer, times, sizeof *times);
+}
+
+int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
+                   struct dtr_error *error) {
+    const void *bytes = dtr_read_bytes(reader, sizeof *times);
+    if (!dtr_reader_done(reader))
+        return malformed(error, "result of a trial");
+    memcpy(times, bytes, sizeof *times);
+    return DTR_OK;
+}
+
 void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready) {
     dtr_write_u64(writer, ready->weight_bytes);
     dtr_write_text(writer, ready->kernel);
@@ -327,6 +363,8 @@ void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
     dtr_write_u64(writer, done->number);
     dtr_write_u64(writer, done->times.compute_ns);
     dtr_write_u64(writer, done->times.communicate_ns);
+    dtr_write_u64(writer, done->times.under_way_ns);
+    dtr_write_u64(writer, done->times.hidden_ns);
     dtr_write_u64(writer, done->peak_rss_bytes);
     dtr_write_u64(writer, done->late_ns);
     dtr_write_u64(writer, done->due_ns);
@@ -343,6 +381,8 @@ int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_e
     *done = (struct dtr_done){.number = dtr_read_u64(reader)};
     done->times.compute_ns = dtr_read_u64(reader);
     done->times.communicate_ns = dtr_read_u64(reader);
+    done->times.under_way_ns = dtr_read_u64(reader);
+    done->times.hidden_ns = dtr_read_u64(reader);
     done->peak_rss_bytes = dtr_read_u64(reader);
     done->late_ns = dtr_read_u64(reader);
     done->due_ns = dtr_read_u64(reader);

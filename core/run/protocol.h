@@ -9,6 +9,7 @@
 #include "plan/profile.h"
 #include "run/device.h"
 #include "run/message.h"
+#include "run/trial.h"
 
 /* Raised whenever a frame changes. */
 enum { DTR_PROTOCOL_VERSION = 2 };
@@ -66,6 +67,16 @@ struct dtr_link_frame {
 };
 void dtr_write_link(struct dtr_writer *writer, const struct dtr_link_frame *frame);
 int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame, struct dtr_error *error);
+
+/* DTR_FRAME_TRIAL; whether it is sane is checked. */
+void dtr_write_trial(struct dtr_writer *writer, const struct dtr_trial *trial);
+int dtr_read_trial(struct dtr_reader *reader, uint32_t devices, struct dtr_trial *trial,
+                   struct dtr_error *error);
+
+/* DTR_FRAME_TRIED */
+void dtr_write_tried(struct dtr_writer *writer, const struct dtr_trial_times *times);
+int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
+                   struct dtr_error *error);
 
 /* DTR_FRAME_READY */
 struct dtr_ready {

@@ -58,6 +58,10 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
             dtr_supply_describe(session->device->model, &session->supply, &session->types, error);
     if (!status)
         status = allocate_for_model(session, error);
+    if (!status && options->only_group) {
+        status = dtr_group_start(session, error);
+        return status ? status : dtr_group_form(session, error);
+    }
     session->measures = options->only_profile || dtr_planning_needs_profile(experiment);
     if (!status && !session->measures)
         status =
@@ -170,6 +174,11 @@ int dtr_session_run(struct dtr_session *session, const struct dtr_request *reque
     if (!status)
         dtr_group_answered(session);
     return status;
+}
+
+int dtr_session_try(struct dtr_session *session, const struct dtr_trial *trial,
+                    struct dtr_trial_times *times, struct dtr_error *error) {
+    return dtr_group_try(session, trial, times, error);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "run/device.h"
 #include "run/kernels.h"
 #include "run/launch.h"
+#include "run/trial.h"
 
 struct dtr_session;
 
@@ -41,6 +42,11 @@ struct dtr_event {
     double answered_ms; /* from when that was noticed to the answer of the request; 0: not yet */
     char cause[200];
 };
+
+/* Measures the group's transport, in a session with options.only_group: `times` [devices].
+ * DTR_E_CONFIG where the algorithm does not work for so many devices; the session goes on. */
+int dtr_session_try(struct dtr_session *session, const struct dtr_trial *trial,
+                    struct dtr_trial_times *times, struct dtr_error *error);
 
 /* What one device did in the last request. */
 struct dtr_device_report {

@@ -250,6 +250,21 @@ static int measure_link(struct worker *worker, struct dtr_reader *reader, struct
     return send_written(worker, DTR_FRAME_LINKED, error);
 }
 
+static int take_trial(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
+    struct dtr_trial trial;
+    struct dtr_trial_times times;
+    struct dtr_device *device = atomic_load(&worker->device);
+    int status = dtr_read_trial(reader, device->numbered, &trial, error);
+    if (!status && !device->joined)
+        status = dtr_fail(error, DTR_E_CORRUPT, "a trial arrived where a group was due");
+    if (!status)
+        status = dtr_trial_run(device, &trial, &times, error);
+    if (status)
+        return status;
+    dtr_write_tried(&worker->writer, &times);
+    return send_written(worker, DTR_FRAME_TRIED, error);
+}
+
 static int take_plan(struct worker *worker, const struct dtr_reader *reader,
                      struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
@@ -313,6 +328,8 @@ static int obey(struct worker *worker, const struct dtr_frame *frame, struct dtr
         return measure_kernels(worker, &reader, error);
     if (frame->type == DTR_FRAME_LINK)
         return measure_link(worker, &reader, error);
+    if (frame->type == DTR_FRAME_TRIAL)
+        return take_trial(worker, &reader, error);
     if (frame->type == DTR_FRAME_PLAN)
         return take_plan(worker, &reader, error);
     if (frame->type == DTR_FRAME_REQUEST)

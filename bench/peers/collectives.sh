@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# collectives.sh -- all-gather and all-reduce of DeTransformer, Open MPI (TCP) and gloo in the same shaped namespaces, in
+# the same run, beside a plain TCP stream of the bytes that the busiest port has to carry.
+#
+#     bench/peers/collectives.sh [--devices N] [--mbit RATE] [--transport NAME] [--json FILE] [BYTES...]
+#
+# Needs root or user namespaces, Open MPI with mpicc, and a Python with torch ($PYTHON, default /usr/bin/python3).  What is
+# missing is left out.  Takes turns, ROUNDS=3 times, and compares the medians of the rounds; a round is the mean of
+# REPEATS=20.
+set -eu
+cd "$(dirname "$0")/../.."
+top=$PWD
+export PYTHON=${PYTHON:-/usr/bin/python3} ROUNDS=${ROUNDS:-3} REPEATS=${REPEATS:-20}
+
+fail() {
+    echo "collectives.sh: $*" >&2
+    exit 2
+}
+
+# --- on device 0 ------------------------------------------------------------------------------------------------------
+
+ours() { # addresses of the workers are in the experiment
+    "$top/detransformer" bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
+        --sizes "$(IFS=,; echo "${SIZES[*]}")" --repeats "$REPEATS" --json "$work/ours.json" >&2
+    python3 - "$work/ours.json" <<'END'
+import json, sys
+best = {}
+for figure in json.load(open(sys.argv[1]))["figures"]:
+    key = figure["collective"], figure["bytes"], figure["algorithm"]
+    print("ours-%s" % key[2], key[0], key[1], "%.1f" % figure["mean_us"])
+END
+}
+
+mpi() {
+    mpirun --allow-run-as-root --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include eth0 \
+        --mca oob_tcp_if_include eth0 --mca mpi_yield_when_idle 1 --host "$hosts" -n "$DTR_TESTBED_DEVICES" \
+        "$work/mpi_collectives" "$REPEATS" "${SIZES[@]}" | sed 's/^/openmpi /'
+}
+
+gloo() {
+    local port=$((20000 + RANDOM % 20000)) device
+    for ((device = DTR_TESTBED_DEVICES - 1; device >= 0; device--)); do
+        "$DTR_TESTBED" on "$device" env MASTER_ADDR="$DTR_TESTBED_ADDRESS" MASTER_PORT=$port RANK=$device \
+            WORLD_SIZE="$DTR_TESTBED_DEVICES" GLOO_SOCKET_IFNAME=eth0 \
+            "$PYTHON" bench/peers/gloo_collectives.py "$REPEATS" "${SIZES[@]}" &
+    done | sed 's/^/gloo /'
+    wait
+}
+
+# Of a result of that size a port carries (N - 1) / N in an all-gather, twice that in an all-reduce.
+stream() {
+    local port=$((20000 + RANDOM % 20000)) size bytes=()
+    for size in "${SIZES[@]}"; do
+        bytes+=($((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1))))
+        bytes+=($((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1) * 2)))
+    done
+    "$DTR_TESTBED" on 1 python3 bench/peers/stream.py $port &
+    python3 bench/peers/stream.py $port device1 "$REPEATS" "${bytes[@]}" >"$work/stream.out"
+    wait
+    for size in "${SIZES[@]}"; do
+        printf 'limit all-gather %s ' "$size"
+        awk -v bytes=$((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1))) '$1 == bytes { print $2; exit }' "$work/stream.out"
+        printf 'limit all-reduce %s ' "$size"
+        awk -v bytes=$((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1) * 2)) '$1 == bytes { print $2; exit }' \
+            "$work/stream.out"
+    done
+}
+
+lead() {
+    work=$1
+    shift
+    SIZES=("$@")
+    local device addresses=() port=$((20000 + RANDOM % 20000))
+    hosts=device0
+    for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do
+        hosts+=,device$device
+        addresses+=("10.77.0.$((device + 1)):$port")
+        "$DTR_TESTBED" on "$device" "$top/detransformer" worker --listen "10.77.0.$((device + 1)):$port" \
+            --key-file "$work/key" >"$work/worker$device.out" 2>&1 &
+    done
+    sed -i "s/^addresses = .*/addresses = ${addresses[*]}/" "$work/exp.ini"
+    sleep 1
+    for ((round = 0; round < ROUNDS; round++)); do
+        stream
+        ours
+        [ ! -x "$work/mpi_collectives" ] || mpi
+        [ -z "$GLOO" ] || gloo
+    done >"$work/figures"
+}
+
+# --- outside ----------------------------------------------------------------------------------------------------------
+
+table() {
+    python3 - "$1" "$2" <<'END'
+import json, statistics, sys
+figures = {}
+for line in open(sys.argv[1] + "/figures"):
+    who, what, size, us = line.split()
+    figures.setdefault((what, int(size)), {}).setdefault(who, []).append(float(us))
+names = []
+for row in figures.values():
+    names += [who for who in row if who not in names]
+print("%-11s %8s" % ("", "bytes") + "".join("%15s" % who for who in names) + "   best/limit  best/peers")
+out = []
+for (what, size), row in sorted(figures.items()):
+    us = {who: statistics.median(values) for who, values in row.items()}
+    ours = min(value for who, value in us.items() if who.startswith("ours"))
+    peers = [value for who, value in us.items() if who in ("openmpi", "gloo")]
+    print("%-11s %8d" % (what, size) + "".join("%12.1f us" % us[who] if who in us else "%15s" % "-" for who in names)
+          + "%11.3f" % (ours / us["limit"]) + ("%12.3f" % (ours / min(peers)) if peers else ""))
+    out.append({"collective": what, "bytes": size, "us": us})
+if sys.argv[2]:
+    json.dump(out, open(sys.argv[2], "w"), indent=1)
+END
+}
+
+if [ "${1:-}" = lead ]; then
+    shift
+    lead "$@"
+    exit
+fi
+devices=4 mbit=100 json='' transport=tcp
+while [ $# -gt 0 ]; do
+    case $1 in
+    --devices | --mbit | --json | --transport) [ $# -ge 2 ] || fail "$1 wants a value"; declare "${1#--}=$2"; shift 2 ;;
+    [0-9]*) break ;;
+    *) fail "unknown word '$1'" ;;
+    esac
+done
+[ $# -gt 0 ] || set -- 1024 4096 16384 65536 262144 1048576 4194304
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+command -v mpicc >/dev/null && mpicc -O2 -o "$work/mpi_collectives" bench/peers/mpi_collectives.c
+export GLOO= ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck}
+"$PYTHON" -c 'import torch.distributed as d; assert d.is_gloo_available()' 2>/dev/null && GLOO=yes
+./detransformer key new >"$work/key" 2>/dev/null && chmod 600 "$work/key"
+cat >"$work/agent" <<'END'
+#!/bin/bash
+device=${1#device}
+shift
+exec "$DTR_TESTBED" on "$device" /bin/sh -c "$*"
+END
+chmod +x "$work/agent"
+cat >"$work/exp.ini" <<END
+[model]
+config = $top/examples/bert-base-decoupled.json
+weights = random
+[input]
+random = yes
+[cluster]
+devices = $devices
+launch = remote
+addresses = none
+key_file = $work/key
+[transport]
+plugin = $transport
+END
+bench/testbed/testbed.sh --devices "$devices" --mbit "$mbit" lead bench/peers/collectives.sh lead "$work" "$@"
+table "$work" "$json"
