@@ -21,15 +21,13 @@ fail() {
 
 # --- on device 0 ------------------------------------------------------------------------------------------------------
 
-ours() { # addresses of the workers are in the experiment
-    "$top/detransformer" bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
+ours() {
+    bench/testbed/experiment.sh bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
         --sizes "$(IFS=,; echo "${SIZES[*]}")" --repeats "$REPEATS" --json "$work/ours.json" >&2
     python3 - "$work/ours.json" <<'END'
 import json, sys
-best = {}
 for figure in json.load(open(sys.argv[1]))["figures"]:
-    key = figure["collective"], figure["bytes"], figure["algorithm"]
-    print("ours-%s" % key[2], key[0], key[1], "%.1f" % figure["mean_us"])
+    print("ours-" + figure["algorithm"], figure["collective"], figure["bytes"], "%.1f" % figure["mean_us"])
 END
 }
 
@@ -72,16 +70,9 @@ lead() {
     work=$1
     shift
     SIZES=("$@")
-    local device addresses=() port=$((20000 + RANDOM % 20000))
+    local device
     hosts=device0
-    for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do
-        hosts+=,device$device
-        addresses+=("10.77.0.$((device + 1)):$port")
-        "$DTR_TESTBED" on "$device" "$top/detransformer" worker --listen "10.77.0.$((device + 1)):$port" \
-            --key-file "$work/key" >"$work/worker$device.out" 2>&1 &
-    done
-    sed -i "s/^addresses = .*/addresses = ${addresses[*]}/" "$work/exp.ini"
-    sleep 1
+    for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do hosts+=,device$device; done
     for ((round = 0; round < ROUNDS; round++)); do
         stream
         ours
@@ -135,7 +126,6 @@ trap 'rm -rf "$work"' EXIT
 command -v mpicc >/dev/null && mpicc -O2 -o "$work/mpi_collectives" bench/peers/mpi_collectives.c
 export GLOO= ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck}
 "$PYTHON" -c 'import torch.distributed as d; assert d.is_gloo_available()' 2>/dev/null && GLOO=yes
-./detransformer key new >"$work/key" 2>/dev/null && chmod 600 "$work/key"
 cat >"$work/agent" <<'END'
 #!/bin/bash
 device=${1#device}
@@ -149,11 +139,6 @@ config = $top/examples/bert-base-decoupled.json
 weights = random
 [input]
 random = yes
-[cluster]
-devices = $devices
-launch = remote
-addresses = none
-key_file = $work/key
 [transport]
 plugin = $transport
 END
