@@ -35,7 +35,11 @@ for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do
     [ -n "$address" ] || { echo "experiment.sh: the worker on device $device does not listen" >&2; exit 1; }
     addresses+=("$address")
 done
-for ((device = 0; device < DTR_TESTBED_DEVICES; device++)); do before[device]=$(sent "$device"); done
+for ((device = 0; device < DTR_TESTBED_DEVICES; device++)); do
+    # Or several frames would be counted as one, with one header.
+    [ -z "${COUNT:-}" ] || "$DTR_TESTBED" on "$device" ip link set eth0 gso_max_segs 1
+    before[device]=$(sent "$device")
+done
 status=0
 "$program" "$@" --set "cluster.devices=$DTR_TESTBED_DEVICES" --set cluster.launch=remote \
     --set "cluster.addresses=${addresses[*]}" --set "cluster.key_file=$work/key" || status=$?
