@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "base/clean.h"
 
 int dtr_fail(struct dtr_error *error, int status, const char *format, ...) {
     if (!error || error->status)

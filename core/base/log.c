@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
+#include "base/clean.h"
 
 static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
 

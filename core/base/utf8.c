@@ -14,14 +14,3 @@ bool dtr_utf8_is_valid(const char *bytes, size_t length) {
     }
     return true;
 }
-
-void dtr_text_clean(char *text) {
-    for (unsigned char *at = (unsigned char *)text; *at; at++) {
-        /* U+0080 to U+009F are two bytes. */
-        const bool wide = *at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
-        if (*at < ' ' || *at == 0x7f || wide)
-            *at = '?';
-        if (wide)
-            *++at = '?';
-    }
-}

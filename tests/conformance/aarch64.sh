@@ -11,7 +11,7 @@ build() {
         -Icore/include -Icore -Iplugins -I"$DTR_BUILD" -o "$TMPDIR/check" \
         tests/conformance/check_plugin.c plugins/"$1"/*.c plugins/common/*.c \
         core/check/check.c core/check/kernel*.c core/plugin/host.c core/plugin/pool.c \
-        core/base/error.c core/base/log.c core/base/utf8.c -lm) 2>"$TMPDIR/compiler"; then
+        core/base/clean.c core/base/error.c core/base/log.c -lm) 2>"$TMPDIR/compiler"; then
         pass "$1 is compiled"
     else
         fail "$1 is compiled"
