@@ -5,6 +5,7 @@
 #include <detransformer/planner.h>
 #include <detransformer/transport.h>
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,20 @@ static int find_entry(void *library, const char *file, entry_fn *entry_p, struct
     return status;
 }
 
+/* Loads a library.  Signals stay the program's: constructors of some libraries, libinfinipath below
+ * libfabric among them, install handlers that end the process in a way of their own. */
+static void *load_library(const char *file) {
+    struct sigaction kept[NSIG];
+    bool known[NSIG] = {false};
+    for (int i = 1; i < NSIG; i++)
+        known[i] = !sigaction(i, NULL, &kept[i]);
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    for (int i = 1; i < NSIG; i++)
+        if (known[i])
+            sigaction(i, &kept[i], NULL);
+    return library;
+}
+
 int dtr_plugin_load(const char *file, const struct dtr_plugin **plugin_p, struct dtr_error *error) {
     struct dtr_error cause = {.status = DTR_OK};
     char *stem = dtr_plugin_stem(file);
@@ -241,7 +256,7 @@ int dtr_plugin_load(const char *file, const struct dtr_plugin **plugin_p, struct
                         "%s: is not named like a plugin, which is [a-z][a-z0-9_]*.so", file);
     const struct dtr_plugin *plugin = NULL;
     entry_fn entry = NULL;
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *library = load_library(file);
     int status;
     if (!library)
         status = dtr_fail(&cause, DTR_E_PLUGIN, "cannot be loaded: %s; ldd shows what it needs",
