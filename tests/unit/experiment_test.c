@@ -77,7 +77,7 @@ static int try_load(struct fixture *fixture, const char *text, const char *const
     struct dtr_setting settings[3];
     size_t count = 0;
     for (; set && set[count]; count++)
-        settings[count].text = set[count];
+        settings[count] = (struct dtr_setting){.text = set[count]};
     folder_write(fixture->folder, "exp.ini", text, strlen(text));
     fixture->error.status = DTR_OK;
     return dtr_experiment_load(folder_file(fixture->folder, "exp.ini"), settings, count,
