@@ -151,22 +151,31 @@ static void legs_of_pairs(struct relay *relay) {
                 legs_between(relay, source, target);
 }
 
-/* To every target from everybody: the routes from it, backwards. */
+/* Where the sum for `target` goes next from place `from`, and in which round: the route from it,
+ * backwards.  Mirrored, so that sums go round the same way as everything else: whoever begins the
+ * next collective early sends to a neighbour that nobody else is sending to. */
+static struct dtr_hop sum_hop(const struct relay *relay, uint32_t target, uint32_t from) {
+    const uint32_t count = relay->count;
+    struct dtr_hop hop = dtr_route_hop(relay->route, count, (count - target) % count, (count - from) % count);
+    hop.from = (count - hop.from) % count;
+    hop.round = dtr_route_rounds(relay->route, count) - 1 - hop.round;
+    return hop;
+}
+
+/* To every target from everybody. */
 static void legs_of_sums(struct relay *relay) {
-    const enum dtr_algorithm route = relay->route;
-    const uint32_t last = dtr_route_rounds(route, relay->count) - 1;
-    const bool relays = dtr_route_relays(route);
+    const bool relays = dtr_route_relays(relay->route);
     for (uint32_t target = 0; target < relay->count; target++) {
         if (target != relay->me) {
-            const struct dtr_hop hop = dtr_route_hop(route, relay->count, target, relay->me);
-            add_leg(relay, last - hop.round, true, hop.from, relay->me, target);
+            const struct dtr_hop hop = sum_hop(relay, target, relay->me);
+            add_leg(relay, hop.round, true, hop.from, relay->me, target);
         }
         for (uint32_t from = 0; from < relay->count && (relays || target == relay->me); from++) {
             if (from == target || from == relay->me)
                 continue;
-            const struct dtr_hop hop = dtr_route_hop(route, relay->count, target, from);
+            const struct dtr_hop hop = sum_hop(relay, target, from);
             if (hop.from == relay->me)
-                add_leg(relay, last - hop.round, false, from, from, target);
+                add_leg(relay, hop.round, false, from, from, target);
         }
     }
 }
