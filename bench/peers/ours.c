@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "run/input.h"
+#include "run/launch.h"
 #include "run/session.h"
 
 struct peer {
@@ -67,6 +68,7 @@ static int open_peer(struct peer *peer, int argc, char **argv, const struct dtr_
                      struct dtr_error *error) {
     struct dtr_setting settings[64] = {{0}};
     struct dtr_session_options options = {.all_rows = true};
+    const struct dtr_launch launch = {.log = log};
     size_t count = 0;
     for (int i = 3; i < argc && count < 64; i += 2)
         settings[count++].text = argv[i];
@@ -79,7 +81,7 @@ static int open_peer(struct peer *peer, int argc, char **argv, const struct dtr_
     if (status)
         return status;
     dtr_input_largest(peer->input, &options.sequences_max, &options.length_max);
-    status = dtr_session_open(peer->experiment, peer->plugins, NULL, &options, log, NULL,
+    status = dtr_session_open(peer->experiment, peer->plugins, &launch, &options, log, NULL,
                               &peer->session, error);
     return status ? status : dtr_input_check(peer->input, dtr_session_model(peer->session), error);
 }
