@@ -6,25 +6,28 @@
 
 struct dtr_assembly dtr_assembly_begin(struct dtr_builder *b, enum dtr_collective_kind kind,
                                        uint32_t rows, uint32_t columns) {
-    const uint64_t bytes = dtr_wire_bytes(b->wire, rows, (uint64_t)rows * columns);
     return (struct dtr_assembly){
         .b = b,
         .index = -1,
         .kind = kind,
-        .algorithm = dtr_ways_algorithm(b->ways, kind, bytes),
+        .bytes = dtr_wire_bytes(b->wire, rows, (uint64_t)rows * columns),
         .tag = b->next_tag++,
     };
 }
 
-enum dtr_algorithm dtr_assembly_algorithm(struct dtr_assembly *a, uint32_t count, bool possible) {
+enum dtr_algorithm dtr_assembly_algorithm(struct dtr_assembly *a, uint32_t count, bool possible,
+                                          bool any_number) {
     struct dtr_builder *b = a->b;
-    const bool works = possible && dtr_route_works(a->algorithm, count);
-    if (!works && count > 1 && dtr_ways_insist_on(b->ways, a->kind) && !b->status) {
+    const enum dtr_algorithm wanted = dtr_ways_algorithm(b->ways, a->kind, count, a->bytes);
+    a->algorithm = wanted;
+    if (wanted == DTR_DIRECT || (possible && (any_number || dtr_route_works(wanted, count))))
+        return wanted;
+    if (count > 1 && dtr_ways_insist_on(b->ways, a->kind) && !b->status) {
         b->status = DTR_E_CONFIG;
-        b->refused = (struct dtr_refusal){a->kind, a->algorithm, b->layer, count, possible};
+        b->refused = (struct dtr_refusal){a->kind, wanted, b->layer, count, possible};
     }
-    if (!works)
-        a->algorithm = DTR_DIRECT;
+    /* In as few rounds as doubling would take. */
+    a->algorithm = possible ? DTR_BRUCK : DTR_DIRECT;
     return a->algorithm;
 }
 
@@ -49,6 +52,28 @@ static struct dtr_message *begin_message(struct dtr_assembly *a, enum dtr_messag
     return message;
 }
 
+/* Rows travel one after the other, so that views whose rows do too are one.  False: they do not. */
+static bool grow_view(struct dtr_view *last, struct dtr_view view) {
+    if (last->buffer != view.buffer || last->rows.end != view.rows.begin ||
+        last->columns.begin != view.columns.begin || last->columns.end != view.columns.end)
+        return false;
+    last->rows.end = view.rows.end;
+    return true;
+}
+
+/* What the message carries, view after view. */
+static void add_view(struct dtr_builder *b, struct dtr_message *message, struct dtr_view view) {
+    if (!message->views || !grow_view(&b->schedule->views[b->schedule->views_count - 1], view)) {
+        struct dtr_view *slot = dtr_new_view(b);
+        if (!slot)
+            return;
+        *slot = view;
+        message->views++;
+    }
+    message->rows += dtr_range_count(view.rows);
+    message->values += (uint64_t)dtr_range_count(view.rows) * dtr_range_count(view.columns);
+}
+
 void dtr_assembly_add(struct dtr_assembly *a, enum dtr_message_kind kind, uint32_t peer,
                       struct dtr_view view) {
     struct dtr_builder *b = a->b;
@@ -67,13 +92,8 @@ void dtr_assembly_add(struct dtr_assembly *a, enum dtr_message_kind kind, uint32
     }
     if (!a->message)
         a->message = begin_message(a, kind, peer);
-    struct dtr_view *slot = a->message ? dtr_new_view(b) : NULL;
-    if (!slot)
-        return;
-    *slot = view;
-    a->message->views++;
-    a->message->rows += dtr_range_count(view.rows);
-    a->message->values += (uint64_t)dtr_range_count(view.rows) * dtr_range_count(view.columns);
+    if (a->message)
+        add_view(b, a->message, view);
 }
 
 int32_t dtr_assembly_end(struct dtr_assembly *a) {

@@ -19,7 +19,8 @@ struct dtr_assembly {
     struct dtr_builder *b;
     int32_t index;
     enum dtr_collective_kind kind;
-    enum dtr_algorithm algorithm;
+    enum dtr_algorithm algorithm; /* direct until dtr_assembly_algorithm() */
+    uint64_t bytes;               /* of the whole matrix on the wire */
     uint32_t tag;
     uint16_t round;
     struct dtr_message *message; /* the one that views are being added to */
@@ -29,9 +30,11 @@ struct dtr_assembly {
 struct dtr_assembly dtr_assembly_begin(struct dtr_builder *b, enum dtr_collective_kind kind,
                                        uint32_t rows, uint32_t columns);
 
-/* The algorithm among so many devices; `possible`: all of them have something to add to.  Falls
- * back on direct messages, unless the experiment insists: then the builder's status says so. */
-enum dtr_algorithm dtr_assembly_algorithm(struct dtr_assembly *a, uint32_t count, bool possible);
+/* Settles the algorithm among so many devices; `possible`: all of them have something to add to.
+ * What cannot be falls back on another, unless the experiment insists: then the builder's status
+ * says so.  `any_number`: doubling has a way among any number of devices here. */
+enum dtr_algorithm dtr_assembly_algorithm(struct dtr_assembly *a, uint32_t count, bool possible,
+                                          bool any_number);
 
 /* What is added next is in another message than what was added last. */
 void dtr_assembly_next_message(struct dtr_assembly *a);
@@ -81,5 +84,12 @@ bool dtr_relay_reduce_scatter(struct dtr_assembly *a, const struct dtr_range *pa
                               struct dtr_view partial, const struct dtr_spread *to);
 bool dtr_relay_all_reduce(struct dtr_assembly *a, const struct dtr_team *team,
                           const struct dtr_range *part, struct dtr_view view);
+
+/* --- sums (sums.c) ---------------------------------------------------------------------------- */
+
+/* The first round of an all-reduce by direct messages: each member of the team has the sum of its
+ * even share of the rows. */
+void dtr_sum_to_members(struct dtr_assembly *a, const struct dtr_team *team,
+                        const struct dtr_range *part, struct dtr_view view);
 
 #endif

@@ -24,8 +24,8 @@ bool dtr_takes(const struct dtr_builder *b, uint32_t device) {
 static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_team *team,
                                       uint32_t total, uint32_t unit) {
     /* Most often the one that was asked for last, for another device. */
-    for (uint32_t i = 0; i < b->splits_count; i++) {
-        const uint32_t at = (b->split_last + i) % b->splits_count;
+    for (uint32_t i = 0, at = b->split_last; i < b->splits_count; i++, at++) {
+        at = at < b->splits_count ? at : 0;
         const struct dtr_split_entry *entry = &b->splits[at];
         if (entry->weight == team->weight && entry->total == total && entry->unit == unit) {
             b->split_last = at;
@@ -206,11 +206,11 @@ static void form_teams(struct dtr_builder *b) {
     number(b, &b->taking, plan->divisions);
 }
 
-static struct dtr_schedule *create_schedule(const struct dtr_lowering *lowering) {
+static struct dtr_schedule *create_schedule(const struct dtr_lowering *lowering, uint32_t device) {
     struct dtr_schedule *schedule = calloc(1, sizeof *schedule);
     if (!schedule)
         return NULL;
-    schedule->device = lowering->device;
+    schedule->device = device;
     schedule->devices = lowering->plan->devices;
     schedule->layers = lowering->model->layers;
     schedule->sequences = lowering->sequences;
@@ -243,13 +243,8 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->model = lowering->model;
     b->plan = lowering->plan;
     b->ways = lowering->ways ? lowering->ways : lowering->plan->ways;
-    b->device = lowering->device;
     b->devices = lowering->plan->devices;
-    b->division = -1;
-    b->wire = lowering->wire;
     b->query_apart = lowering->query_apart;
-    b->tiles = 1;
-    b->arrived = true;
     b->sharing = calloc((size_t)divisions + 1, sizeof *b->sharing);
     b->sub_block = calloc((size_t)divisions * CUTS + 1, sizeof *b->sub_block);
     b->weights = calloc((size_t)divisions * b->devices + 1, sizeof *b->weights);
@@ -257,17 +252,30 @@ int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder *
     b->takes = calloc(b->devices, 1);
     b->pending = calloc(2 * (size_t)lowering->plan->tiles, sizeof *b->pending);
     b->ranges = calloc(b->devices, sizeof *b->ranges);
-    b->schedule = create_schedule(lowering);
     if (!b->sharing || !b->sub_block || !b->weights || !b->places || !b->takes || !b->pending ||
-        !b->ranges || !b->schedule) {
+        !b->ranges) {
         dtr_builder_free(b);
         return dtr_fail_memory(error);
     }
     b->between = b->pending + lowering->plan->tiles;
-    b->tokens = b->rows = b->schedule->tokens;
     form_teams(b);
     cut_blocks(b);
     *builder_p = b;
+    return DTR_OK;
+}
+
+int dtr_builder_begin(struct dtr_builder *b, uint32_t device, struct dtr_error *error) {
+    b->schedule = create_schedule(b->lowering, device);
+    if (!b->schedule)
+        return dtr_fail_memory(error);
+    b->device = device;
+    b->tokens = b->rows = b->schedule->tokens;
+    b->layer = 0;
+    b->division = -1;
+    b->wire = b->lowering->wire;
+    b->next_tag = 0;
+    b->tiles = 1;
+    b->arrived = true;
     return DTR_OK;
 }
 
@@ -327,14 +335,10 @@ static int failed(const struct dtr_builder *b, struct dtr_error *error) {
 
 int dtr_builder_finish(struct dtr_builder *b, struct dtr_schedule **schedule_p,
                        struct dtr_error *error) {
-    int status = DTR_OK;
-    if (b->status) {
-        status = failed(b, error);
-    } else {
-        place_buffers(b->schedule);
-        *schedule_p = b->schedule;
-        b->schedule = NULL;
-    }
-    dtr_builder_free(b);
-    return status;
+    if (b->status)
+        return failed(b, error);
+    place_buffers(b->schedule);
+    *schedule_p = b->schedule;
+    b->schedule = NULL;
+    return DTR_OK;
 }

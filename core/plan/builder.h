@@ -105,12 +105,17 @@ struct dtr_builder {
     uint32_t splits_count, split_last;
 };
 
+/* For the schedules of all devices, one after the other: who does what is found out once.  What is
+ * lent in `lowering` outlives the builder; its `device` does not count. */
 int dtr_builder_create(const struct dtr_lowering *lowering, struct dtr_builder **builder_p,
                        struct dtr_error *error);
 void dtr_builder_free(struct dtr_builder *b);
 
-/* The schedule that was built; the builder is freed in any case.  DTR_E_MEMORY; DTR_E_CONFIG for a
- * collective that was refused. */
+/* Begins the schedule of a device, when that of the one before is finished. */
+int dtr_builder_begin(struct dtr_builder *b, uint32_t device, struct dtr_error *error);
+
+/* The schedule that was built.  DTR_E_MEMORY; DTR_E_CONFIG for a collective that was refused: then
+ * the builder can only be freed. */
 int dtr_builder_finish(struct dtr_builder *b, struct dtr_schedule **schedule_p,
                        struct dtr_error *error);
 

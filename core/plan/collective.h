@@ -30,9 +30,10 @@ int dtr_collective_lower(const struct dtr_collective_shape *shape, enum dtr_algo
 /* Whether an algorithm comes into question for a kind at all. */
 bool dtr_collective_may(enum dtr_collective_kind kind, enum dtr_algorithm algorithm);
 
-/* For every kind and size the algorithm that the simulator finds quickest among so many devices.
- * What `ways` insists on stays. */
+/* For every kind, number of devices up to `devices` and size the algorithm that the simulator finds
+ * quickest.  `collides`: large messages of several devices to one take longer than the simulator
+ * says.  What `ways` insists on stays. */
 int dtr_collective_choose(struct dtr_ways *ways, uint32_t devices, const struct dtr_cost *cost,
-                          struct dtr_error *error);
+                          bool collides, struct dtr_error *error);
 
 #endif

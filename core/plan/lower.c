@@ -133,13 +133,10 @@ static int check(const struct dtr_lowering *lowering, struct dtr_error *error) {
     return DTR_OK;
 }
 
-int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedule_p,
-              struct dtr_error *error) {
-    const struct dtr_plan *plan = lowering->plan;
-    struct dtr_builder *b;
-    int status = check(lowering, error);
-    if (!status)
-        status = dtr_builder_create(lowering, &b, error);
+static int lower_device(struct dtr_builder *b, uint32_t device, struct dtr_schedule **schedule_p,
+                        struct dtr_error *error) {
+    const struct dtr_plan *plan = b->plan;
+    const int status = dtr_builder_begin(b, device, error);
     if (status)
         return status;
     b->next = dtr_hidden(b, strategy_of(plan, 0)->needs);
@@ -152,4 +149,28 @@ int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedul
     }
     emit_heads(b);
     return dtr_builder_finish(b, schedule_p, error);
+}
+
+static int lower_devices(const struct dtr_lowering *lowering, uint32_t first, uint32_t count,
+                         struct dtr_schedule **schedules, struct dtr_error *error) {
+    struct dtr_builder *b;
+    int status = check(lowering, error);
+    if (!status)
+        status = dtr_builder_create(lowering, &b, error);
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < count && !status; i++)
+        status = lower_device(b, first + i, &schedules[i], error);
+    dtr_builder_free(b);
+    return status;
+}
+
+int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedule_p,
+              struct dtr_error *error) {
+    return lower_devices(lowering, lowering->device, 1, schedule_p, error);
+}
+
+int dtr_lower_all(const struct dtr_lowering *lowering, struct dtr_schedule **schedules,
+                  struct dtr_error *error) {
+    return lower_devices(lowering, 0, lowering->plan->devices, schedules, error);
 }

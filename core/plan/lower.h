@@ -38,4 +38,8 @@ struct dtr_lowering {
 int dtr_lower(const struct dtr_lowering *lowering, struct dtr_schedule **schedule_p,
               struct dtr_error *error);
 
+/* The schedules of all devices, [plan->devices], NULL before; what fails leaves some of them. */
+int dtr_lower_all(const struct dtr_lowering *lowering, struct dtr_schedule **schedules,
+                  struct dtr_error *error);
+
 #endif

@@ -31,6 +31,7 @@ struct in_port {
     struct lane *lanes; /* those with a parcel */
     uint32_t count, capacity;
     double time_s, rate;
+    bool changed; /* what each lane serves is to be found out anew */
 };
 
 struct dtr_ports {
@@ -134,6 +135,7 @@ static struct lane *lane_of(struct in_port *in, uint32_t from) {
 
 /* Shares the port: lanes that bring less than an equal part give the rest to the others. */
 static void share(struct in_port *in) {
+    in->changed = false;
     double rate = in->rate;
     uint32_t open = in->count;
     for (uint32_t i = 0; i < in->count; i++)
@@ -174,7 +176,7 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
     lane->last = index;
     lane->rate = ports->link[(size_t)from * ports->devices + to].bytes_per_s;
     lane->until_s = now_s + bytes / lane->rate;
-    share(in);
+    in->changed = true;
     return DTR_OK;
 }
 
@@ -183,6 +185,10 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
 void dtr_ports_advance(struct dtr_ports *ports, uint32_t to, double now_s) {
     struct in_port *in = &ports->in[to];
     const double passed_s = now_s - in->time_s;
+    if (passed_s <= 0)
+        return;
+    if (in->changed)
+        share(in);
     in->time_s = now_s;
     for (uint32_t i = 0; i < in->count; i++) {
         struct lane *lane = &in->lanes[i];
@@ -191,7 +197,7 @@ void dtr_ports_advance(struct dtr_ports *ports, uint32_t to, double now_s) {
         if (lane->until_s <= now_s)
             lane->rate = 0;
     }
-    share(in);
+    in->changed = true;
 }
 
 /* Whether all of the lane's first parcel has come in. */
@@ -214,7 +220,7 @@ bool dtr_ports_take(struct dtr_ports *ports, uint32_t to, uint32_t *token_p) {
         ports->spare = taken;
         if (lane->first < 0) {
             *lane = in->lanes[--in->count];
-            share(in);
+            in->changed = true;
         }
         return true;
     }
@@ -222,8 +228,10 @@ bool dtr_ports_take(struct dtr_ports *ports, uint32_t to, uint32_t *token_p) {
 }
 
 double dtr_ports_next(struct dtr_ports *ports, uint32_t to) {
-    const struct in_port *in = &ports->in[to];
+    struct in_port *in = &ports->in[to];
     double next_s = INFINITY;
+    if (in->changed)
+        share(in);
     for (uint32_t i = 0; i < in->count; i++) {
         const struct lane *lane = &in->lanes[i];
         if (lane->rate > 0)

@@ -76,19 +76,6 @@ static double step_s(void *arg, const struct dtr_schedule *schedule, const struc
 
 /* --- schedules and weights -------------------------------------------------------------------- */
 
-static int lower_all(const struct dtr_lowering *request, const struct dtr_plan *plan,
-                     struct dtr_schedule **schedules, struct dtr_error *error) {
-    struct dtr_lowering lowering = *request;
-    lowering.plan = plan;
-    for (uint32_t i = 0; i < plan->devices; i++) {
-        lowering.device = i;
-        const int status = dtr_lower(&lowering, &schedules[i], error);
-        if (status)
-            return status;
-    }
-    return DTR_OK;
-}
-
 static void free_all(struct dtr_schedule **schedules, uint32_t devices) {
     for (uint32_t i = 0; schedules && i < devices; i++)
         dtr_schedule_free(schedules[i]);
@@ -108,7 +95,7 @@ static int compare_keys(const void *a, const void *b) {
     return 0;
 }
 
-/* The weights of the schedules of all open strategies on one device, each counted once. */
+/* The weights of the schedules of all open strategies on one device. */
 struct holding {
     struct dtr_weight_key *keys;
     size_t count;
@@ -131,54 +118,83 @@ static int hold(struct holding *holding, const struct dtr_schedule *schedule) {
     return DTR_OK;
 }
 
+/* Each weight counts once. */
 static uint64_t held_bytes(struct holding *holding, const struct dtr_model_shape *model) {
     uint64_t bytes = 0;
-    qsort(holding->keys, holding->count, sizeof *holding->keys, compare_keys);
+    if (holding->count)
+        qsort(holding->keys, holding->count, sizeof *holding->keys, compare_keys);
     for (size_t i = 0; i < holding->count; i++)
         if (!i || compare_keys(&holding->keys[i - 1], &holding->keys[i]) != 0)
             bytes += sizeof(float) * dtr_account_weight(model, &holding->keys[i]);
     return bytes;
 }
 
-/* What one device holds while every open strategy may be asked for. */
-static int weigh_device(const struct dtr_lowering *request, const struct reduced *reduced,
-                        uint32_t device, struct dtr_prediction *prediction,
-                        struct dtr_error *error) {
-    struct dtr_plan *plan = reduced->plan;
-    struct holding holding = {0};
+static int hold_all(struct holding *holdings, struct dtr_schedule *const *schedules,
+                    uint32_t devices, struct dtr_error *error) {
+    for (uint32_t i = 0; i < devices; i++)
+        if (hold(&holdings[i], schedules[i]))
+            return dtr_fail_memory(error);
+    return DTR_OK;
+}
+
+/* What every device holds while one strategy may be asked for. */
+static int hold_strategy(const struct dtr_lowering *request, struct dtr_plan *plan,
+                         uint32_t strategy, struct holding *holdings, struct dtr_error *error) {
     struct dtr_lowering lowering = *request;
-    int status = DTR_OK;
+    struct dtr_schedule **schedules = calloc(plan->devices, sizeof *schedules);
+    if (!schedules)
+        return dtr_fail_memory(error);
     lowering.plan = plan;
-    lowering.device = device;
-    for (uint32_t i = 0; i < plan->strategies && !status; i++) {
-        struct dtr_schedule *schedule;
-        if (!plan->open[i])
-            continue;
-        for (uint32_t g = 0; g < plan->groups; g++)
-            plan->strategy[g] = i;
-        status = dtr_lower(&lowering, &schedule, error);
-        if (status)
-            break;
-        if (hold(&holding, schedule))
-            status = dtr_fail_memory(error);
-        dtr_schedule_free(schedule);
-    }
-    if (!status) {
-        const uint64_t bytes = holding.count ? held_bytes(&holding, request->model) : 0;
-        if (prediction->weight_bytes)
-            prediction->weight_bytes[reduced->device[device]] = bytes;
-        if (prediction->memory_bytes)
-            prediction->memory_bytes[reduced->device[device]] = bytes + holding.arena_bytes;
-    }
-    free(holding.keys);
+    for (uint32_t g = 0; g < plan->groups; g++)
+        plan->strategy[g] = strategy;
+    int status = dtr_lower_all(&lowering, schedules, error);
+    if (!status)
+        status = hold_all(holdings, schedules, plan->devices, error);
+    free_all(schedules, plan->devices);
     return status;
 }
 
+static void note_holding(struct holding *holding, const struct dtr_model_shape *model,
+                         uint32_t device, struct dtr_prediction *prediction) {
+    const uint64_t bytes = held_bytes(holding, model);
+    if (prediction->weight_bytes)
+        prediction->weight_bytes[device] = bytes;
+    if (prediction->memory_bytes)
+        prediction->memory_bytes[device] = bytes + holding->arena_bytes;
+}
+
+static bool is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
+    for (uint32_t g = 0; g < plan->groups; g++)
+        if (plan->strategy[g] != strategy)
+            return false;
+    return true;
+}
+
+/* `schedules`: those of the plan as it is, where they are at hand, or NULL. */
 static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
-                 struct dtr_prediction *prediction, struct dtr_error *error) {
+                 struct dtr_schedule *const *schedules, struct dtr_prediction *prediction,
+                 struct dtr_error *error) {
+    struct dtr_plan *plan = reduced->plan;
+    uint32_t at_hand = plan->strategies;
+    for (uint32_t i = 0; i < plan->strategies && schedules; i++)
+        if (plan->open[i] && is_uniform(plan, i))
+            at_hand = i;
+    struct holding *holdings = calloc(plan->devices, sizeof *holdings);
+    if (!holdings)
+        return dtr_fail_memory(error);
     int status = DTR_OK;
-    for (uint32_t i = 0; i < reduced->plan->devices && !status; i++)
-        status = weigh_device(request, reduced, i, prediction, error);
+    for (uint32_t i = 0; i < plan->strategies && !status; i++) {
+        if (i == at_hand)
+            status = hold_all(holdings, schedules, plan->devices, error);
+        else if (plan->open[i])
+            status = hold_strategy(request, plan, i, holdings, error);
+    }
+    for (uint32_t i = 0; i < plan->devices; i++) {
+        if (!status)
+            note_holding(&holdings[i], request->model, reduced->device[i], prediction);
+        free(holdings[i].keys);
+    }
+    free(holdings);
     return status;
 }
 
@@ -187,17 +203,25 @@ static void clear(uint64_t *figures, uint32_t devices) {
         memset(figures, 0, devices * sizeof *figures);
 }
 
+static bool asks_memory(const struct dtr_prediction *prediction) {
+    return prediction->weight_bytes || prediction->memory_bytes;
+}
+
+static void clear_memory(struct dtr_prediction *prediction, uint32_t devices) {
+    clear(prediction->weight_bytes, devices);
+    clear(prediction->memory_bytes, devices);
+}
+
 int dtr_predict_memory(const struct dtr_lowering *request, const struct dtr_plan *plan,
                        struct dtr_prediction *prediction, struct dtr_error *error) {
     struct reduced reduced;
-    if (!prediction->weight_bytes && !prediction->memory_bytes)
+    if (!asks_memory(prediction))
         return DTR_OK;
-    clear(prediction->weight_bytes, plan->devices);
-    clear(prediction->memory_bytes, plan->devices);
+    clear_memory(prediction, plan->devices);
     int status = reduce(plan, NULL, NULL, &reduced, error);
     if (status)
         return status;
-    status = weigh(request, &reduced, prediction, error);
+    status = weigh(request, &reduced, NULL, prediction, error);
     reduced_free(&reduced);
     return status;
 }
@@ -254,14 +278,18 @@ int dtr_predict(const struct dtr_lowering *request, const struct dtr_plan *plan,
         return status;
     const uint32_t count = reduced.plan->devices;
     struct dtr_schedule **schedules = calloc(count, sizeof *schedules);
-    status =
-        schedules ? lower_all(request, reduced.plan, schedules, error) : dtr_fail_memory(error);
+    struct dtr_lowering lowering = *request;
+    lowering.plan = reduced.plan;
+    status = schedules ? dtr_lower_all(&lowering, schedules, error) : dtr_fail_memory(error);
     if (!status)
         status = simulate(schedules, &reduced, plan->devices, prediction, error);
     clear(prediction->bytes_sent, plan->devices);
     if (!status)
         add_up(schedules, &reduced, request->model, prediction);
+    clear_memory(prediction, plan->devices);
+    if (!status && asks_memory(prediction))
+        status = weigh(request, &reduced, schedules, prediction, error);
     free_all(schedules, count);
     reduced_free(&reduced);
-    return status ? status : dtr_predict_memory(request, plan, prediction, error);
+    return status;
 }

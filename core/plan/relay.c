@@ -41,8 +41,8 @@ static void relay_end(struct relay *relay) {
 }
 
 /* Which way, now that all have joined: false where it is straight, or nothing is to be done. */
-static bool relay_choose(struct relay *relay, bool possible) {
-    relay->route = dtr_assembly_algorithm(relay->a, relay->count, possible);
+static bool relay_choose(struct relay *relay, bool possible, bool any_number) {
+    relay->route = dtr_assembly_algorithm(relay->a, relay->count, possible, any_number);
     return relay->route != DTR_DIRECT;
 }
 
@@ -69,18 +69,20 @@ static void add_leg(struct relay *relay, uint32_t round, bool sends, uint32_t pe
         (struct leg){round, far % relay->count, peer, source, target, sends};
 }
 
+static int order(uint32_t a, uint32_t b) {
+    return (a > b) - (a < b);
+}
+
 /* What goes together comes together, in an order that both ends know. */
 static int compare_legs(const void *first, const void *second) {
     const struct leg *a = first, *b = second;
-    const uint32_t keys[][2] = {{a->round, b->round},
-                                {b->sends, a->sends},
-                                {a->distance, b->distance},
-                                {a->source, b->source},
-                                {a->target, b->target}};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (keys[i][0] != keys[i][1])
-            return keys[i][0] < keys[i][1] ? -1 : 1;
-    return 0;
+    if (a->round != b->round)
+        return order(a->round, b->round);
+    if (a->sends != b->sends)
+        return a->sends ? -1 : 1;
+    if (a->distance != b->distance)
+        return order(a->distance, b->distance);
+    return a->source != b->source ? order(a->source, b->source) : order(a->target, b->target);
 }
 
 /* Calls `add` for every leg, with a message for each round, direction and peer. */
@@ -112,22 +114,29 @@ static void add_view(struct relay *relay, const struct leg *leg, bool adds, stru
 
 /* --- routes ----------------------------------------------------------------------------------- */
 
-/* From every source to everybody. */
-static void legs_to_all(struct relay *relay) {
-    const enum dtr_algorithm route = relay->route;
-    const bool relays = dtr_route_relays(route);
-    for (uint32_t source = 0; source < relay->count; source++) {
-        if (source != relay->me) {
-            const struct dtr_hop hop = dtr_route_hop(route, relay->count, source, relay->me);
-            add_leg(relay, hop.round, false, hop.from, source, relay->me);
-        }
-        for (uint32_t to = 0; to < relay->count && (relays || source == relay->me); to++) {
-            if (to == source || to == relay->me)
+/* What this device passes on to each of its neighbours, of what comes from every source. */
+static void legs_onward(struct relay *relay) {
+    const bool relays = dtr_route_relays(relay->route);
+    uint32_t to;
+    for (uint32_t i = 0; dtr_route_onward(relay->route, relay->count, relay->me, i, &to); i++)
+        for (uint32_t n = 0; n < (relays ? relay->count : 1); n++) {
+            const uint32_t source = relays ? n : relay->me;
+            if (source == to)
                 continue;
-            const struct dtr_hop hop = dtr_route_hop(route, relay->count, source, to);
+            const struct dtr_hop hop = dtr_route_hop(relay->route, relay->count, source, to);
             if (hop.from == relay->me)
                 add_leg(relay, hop.round, true, to, source, to);
         }
+}
+
+/* From every source to everybody. */
+static void legs_to_all(struct relay *relay) {
+    legs_onward(relay);
+    for (uint32_t source = 0; source < relay->count; source++) {
+        if (source == relay->me)
+            continue;
+        const struct dtr_hop hop = dtr_route_hop(relay->route, relay->count, source, relay->me);
+        add_leg(relay, hop.round, false, hop.from, source, relay->me);
     }
 }
 
@@ -151,32 +160,29 @@ static void legs_of_pairs(struct relay *relay) {
                 legs_between(relay, source, target);
 }
 
-/* Where the sum for `target` goes next from place `from`, and in which round: the route from it,
- * backwards.  Mirrored, so that sums go round the same way as everything else: whoever begins the
- * next collective early sends to a neighbour that nobody else is sending to. */
-static struct dtr_hop sum_hop(const struct relay *relay, uint32_t target, uint32_t from) {
-    const uint32_t count = relay->count;
-    struct dtr_hop hop = dtr_route_hop(relay->route, count, (count - target) % count, (count - from) % count);
-    hop.from = (count - hop.from) % count;
-    hop.round = dtr_route_rounds(relay->route, count) - 1 - hop.round;
-    return hop;
+/* A place as seen in a mirror. */
+static uint32_t mirrored(const struct relay *relay, uint32_t place) {
+    return (relay->count - place) % relay->count;
 }
 
-/* To every target from everybody. */
+/* To every target from everybody: the routes from it, backwards.  Mirrored, so that sums go round
+ * the same way as everything else: whoever begins the next collective early sends to a neighbour
+ * that nobody else is sending to. */
 static void legs_of_sums(struct relay *relay) {
-    const bool relays = dtr_route_relays(relay->route);
-    for (uint32_t target = 0; target < relay->count; target++) {
-        if (target != relay->me) {
-            const struct dtr_hop hop = sum_hop(relay, target, relay->me);
-            add_leg(relay, hop.round, true, hop.from, relay->me, target);
-        }
-        for (uint32_t from = 0; from < relay->count && (relays || target == relay->me); from++) {
-            if (from == target || from == relay->me)
-                continue;
-            const struct dtr_hop hop = sum_hop(relay, target, from);
-            if (hop.from == relay->me)
-                add_leg(relay, hop.round, false, from, from, target);
-        }
+    const uint32_t last = dtr_route_rounds(relay->route, relay->count) - 1;
+    relay->me = mirrored(relay, relay->me);
+    legs_to_all(relay);
+    relay->me = mirrored(relay, relay->me);
+    for (uint32_t i = 0; i < relay->legs_count; i++) {
+        struct leg *leg = &relay->legs[i];
+        *leg = (struct leg){
+            .round = last - leg->round,
+            .distance = leg->distance,
+            .peer = mirrored(relay, leg->peer),
+            .source = mirrored(relay, leg->target),
+            .target = mirrored(relay, leg->source),
+            .sends = !leg->sends,
+        };
     }
 }
 
@@ -262,10 +268,10 @@ bool dtr_relay_exchange(struct dtr_assembly *a, const struct dtr_spread *from,
                         const struct dtr_spread *to, uint32_t tile, uint32_t tiles) {
     struct exchange exchange = {from, to, tile, tiles};
     struct relay relay;
-    if (a->algorithm == DTR_DIRECT || !relay_begin(&relay, a))
+    if (!relay_begin(&relay, a))
         return false;
     const bool shared = join_exchange(&relay, &exchange);
-    const bool routed = relay_choose(&relay, true);
+    const bool routed = relay_choose(&relay, true, false);
     if (routed && relay.me != UINT32_MAX) {
         if (shared)
             legs_to_all(&relay);
@@ -303,7 +309,7 @@ bool dtr_relay_reduce_scatter(struct dtr_assembly *a, const struct dtr_range *pa
     struct sum sum = {partial, to};
     struct relay relay;
     bool all_add = true;
-    if (a->algorithm == DTR_DIRECT || !relay_begin(&relay, a))
+    if (!relay_begin(&relay, a))
         return false;
     for (uint32_t device = 0; device < b->devices; device++) {
         struct dtr_piece piece;
@@ -315,7 +321,7 @@ bool dtr_relay_reduce_scatter(struct dtr_assembly *a, const struct dtr_range *pa
         relay_join(&relay, device);
     }
     /* A device that adds nothing has nothing to add to. */
-    const bool routed = relay_choose(&relay, all_add);
+    const bool routed = relay_choose(&relay, all_add, false);
     if (routed && relay.me != UINT32_MAX && relay.count > 1) {
         legs_of_sums(&relay);
         emit_legs(&relay, 0, add_scattered, &sum);
@@ -387,22 +393,34 @@ static void sum_by_doubling(struct relay *relay, struct dtr_view view) {
     emit_legs(relay, 0, add_all, &view);
 }
 
+/* Where some have nothing to add, and nothing to add to: straight to those who sum up, and from
+ * them by the route. */
+static void sum_of_some(struct relay *relay, const struct dtr_team *team,
+                        const struct dtr_range *part, struct dtr_view view) {
+    struct share share = {.view = view, .parts = relay->count};
+    dtr_sum_to_members(relay->a, team, part, view);
+    legs_to_all(relay);
+    emit_legs(relay, 1, add_share, &share);
+}
+
 bool dtr_relay_all_reduce(struct dtr_assembly *a, const struct dtr_team *team,
                           const struct dtr_range *part, struct dtr_view view) {
+    const bool insists = dtr_ways_insist_on(a->b->ways, a->kind);
     struct relay relay;
     bool all_add = true;
-    if (a->algorithm == DTR_DIRECT || !relay_begin(&relay, a))
+    if (!relay_begin(&relay, a))
         return false;
     for (uint32_t device = 0; device < a->b->devices; device++)
         if (team->member[device]) {
             all_add &= !dtr_range_empty(part[device]);
             relay_join(&relay, device);
         }
-    /* Doubling has a way among any number here. */
-    const bool doubling = a->algorithm == DTR_DOUBLING && all_add;
-    const bool routed = doubling || relay_choose(&relay, all_add);
+    const bool some = !all_add && !insists;
+    const bool routed = relay_choose(&relay, all_add || some, all_add);
     if (routed && relay.count > 1) {
-        if (doubling)
+        if (some)
+            sum_of_some(&relay, team, part, view);
+        else if (relay.route == DTR_DOUBLING)
             sum_by_doubling(&relay, view);
         else
             sum_parts(&relay, view);

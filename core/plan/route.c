@@ -19,10 +19,7 @@ bool dtr_route_relays(enum dtr_algorithm algorithm) {
 
 /* The number of binary digits. */
 static uint32_t digits(uint32_t number) {
-    uint32_t count = 0;
-    for (; number; number >>= 1)
-        count++;
-    return count;
+    return number ? 32 - (uint32_t)__builtin_clz(number) : 0;
 }
 
 uint32_t dtr_route_rounds(enum dtr_algorithm algorithm, uint32_t count) {
@@ -61,4 +58,21 @@ struct dtr_hop dtr_route_hop(enum dtr_algorithm algorithm, uint32_t count, uint3
     default:
         return (struct dtr_hop){source, 0};
     }
+}
+
+bool dtr_route_onward(enum dtr_algorithm algorithm, uint32_t count, uint32_t from, uint32_t index,
+                      uint32_t *to) {
+    const bool by_digits = algorithm == DTR_DOUBLING || algorithm == DTR_BRUCK;
+    const bool one = algorithm == DTR_RING || (algorithm == DTR_STAR && from);
+    if (index >= (by_digits ? digits(count - 1) : one ? 1 : count - 1))
+        return false;
+    if (algorithm == DTR_DOUBLING)
+        *to = from ^ (1u << index);
+    else if (algorithm == DTR_BRUCK)
+        *to = (from + (1u << index)) % count;
+    else if (algorithm == DTR_STAR && from)
+        *to = 0;
+    else
+        *to = (from + 1 + index) % count;
+    return true;
 }

@@ -40,4 +40,9 @@ struct dtr_hop {
 struct dtr_hop dtr_route_hop(enum dtr_algorithm algorithm, uint32_t count, uint32_t source,
                              uint32_t target);
 
+/* The index-th place that `from` passes anything on to, rising in distance but for doubling; false
+ * after the last.  Few, where routes are made of few hops. */
+bool dtr_route_onward(enum dtr_algorithm algorithm, uint32_t count, uint32_t from, uint32_t index,
+                      uint32_t *to);
+
 #endif

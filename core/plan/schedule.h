@@ -120,7 +120,8 @@ struct dtr_collective {
     uint16_t rounds;
     uint16_t layer;
     uint32_t tag;               /* the same on all devices */
-    uint32_t message, messages; /* into schedule.message; none where this device has no part */
+    uint32_t message, messages; /* into schedule.message, round after round; none where this device
+                                   has no part */
 };
 
 /* Where a result is when the schedule is done: on device 0, and -1 elsewhere. */

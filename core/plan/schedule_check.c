@@ -78,6 +78,8 @@ static void start(struct checker *c, uint32_t index) {
     start_apart(c, collective);
     for (uint32_t i = 0; i < collective->messages; i++) {
         const struct dtr_message *message = &s->messages[collective->message + i];
+        if (i && message->round < message[-1].round)
+            complain(c, "a collective's messages are not in the order of its rounds");
         for (uint32_t j = 0; j < message->views; j++) {
             const struct dtr_view *view = &s->views[message->view + j];
             if (message->kind == DTR_MESSAGE_SEND && message->round == 0)

@@ -25,6 +25,7 @@ struct event {
 
 struct flight {
     uint32_t round, unfinished;
+    uint32_t next; /* the first message of the rounds to come */
     bool begun, complete;
 };
 
@@ -225,10 +226,11 @@ static void begin_round(struct simulator *s, uint32_t index, uint32_t collective
     const struct dtr_collective *c = &schedule->collectives[collective];
     struct flight *flight = &device->flights[collective];
     for (; flight->round < c->rounds && !s->status; flight->round++) {
-        for (uint32_t i = c->message; i < c->message + c->messages; i++) {
+        for (; flight->next < c->messages; flight->next++) {
+            const uint32_t i = c->message + flight->next;
             const struct dtr_message *message = &schedule->messages[i];
             if (message->round != flight->round)
-                continue;
+                break;
             if (message->kind == DTR_MESSAGE_SEND)
                 post(s, index, i, now_s);
             else if (!device->arrived[i])

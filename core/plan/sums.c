@@ -29,11 +29,10 @@ static void receive_sums(struct dtr_assembly *a, const struct dtr_range *part,
     }
 }
 
-/* Every part goes to the member that sums it up, and its sum to all. */
-static void sum_straight(struct dtr_assembly *a, const struct dtr_team *team,
-                         const struct dtr_range *part, struct dtr_view view) {
+/* Every part goes to the member that sums it up. */
+void dtr_sum_to_members(struct dtr_assembly *a, const struct dtr_team *team,
+                        const struct dtr_range *part, struct dtr_view view) {
     struct dtr_builder *b = a->b;
-    const struct dtr_view mine = dtr_view_rows(view, member_rows(team, b->device, view.rows));
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t peer = (b->device + step) % b->devices;
         const struct dtr_range theirs = member_rows(team, peer, view.rows);
@@ -41,7 +40,16 @@ static void sum_straight(struct dtr_assembly *a, const struct dtr_team *team,
         if (!dtr_range_empty(theirs) && !dtr_range_empty(part[b->device]))
             dtr_assembly_add(a, DTR_MESSAGE_SEND, peer, dtr_view_rows(view, theirs));
     }
-    receive_sums(a, part, mine);
+    receive_sums(a, part, dtr_view_rows(view, member_rows(team, b->device, view.rows)));
+    dtr_assembly_next_message(a);
+}
+
+/* And its sum to all. */
+static void sum_straight(struct dtr_assembly *a, const struct dtr_team *team,
+                         const struct dtr_range *part, struct dtr_view view) {
+    struct dtr_builder *b = a->b;
+    const struct dtr_view mine = dtr_view_rows(view, member_rows(team, b->device, view.rows));
+    dtr_sum_to_members(a, team, part, view);
     a->round = 1;
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t peer = (b->device + step) % b->devices;

@@ -22,7 +22,7 @@ struct op {
     uint64_t cap; /* the promise that it belongs to; 0: mandatory */
 };
 
-#define OP(_type, _member, _cap)                                                                   \
+#define OP(_type, _member, _cap) \
     { .offset = offsetof(struct _type, _member), .name = #_member, .cap = (_cap) }
 
 static const struct op kernel_operations[] = {
@@ -69,7 +69,9 @@ static const struct {
     const struct op *operations;
 } kinds[] = {
     [DTR_KERNEL] = {"kernel", 0, kernel_operations},
-    [DTR_TRANSPORT] = {"transport", DTR_CAP_SURVIVES_PEER_LOSS | DTR_CAP_LAUNCH | DTR_CAP_REMOTE,
+    [DTR_TRANSPORT] = {"transport",
+                       DTR_CAP_SURVIVES_PEER_LOSS | DTR_CAP_LAUNCH | DTR_CAP_REMOTE |
+                           DTR_CAP_COLLIDES,
                        transport_operations},
     [DTR_PLANNER] = {"planner", DTR_CAP_ADAPTIVE | DTR_CAP_PREDICTS, planner_operations},
 };
@@ -83,6 +85,7 @@ static const struct {
     {DTR_CAP_SURVIVES_PEER_LOSS, DTR_TRANSPORT, "DTR_CAP_SURVIVES_PEER_LOSS"},
     {DTR_CAP_LAUNCH, DTR_TRANSPORT, "DTR_CAP_LAUNCH"},
     {DTR_CAP_REMOTE, DTR_TRANSPORT, "DTR_CAP_REMOTE"},
+    {DTR_CAP_COLLIDES, DTR_TRANSPORT, "DTR_CAP_COLLIDES"},
     {DTR_CAP_ADAPTIVE, DTR_PLANNER, "DTR_CAP_ADAPTIVE"},
     {DTR_CAP_PREDICTS, DTR_PLANNER, "DTR_CAP_PREDICTS"},
 };
@@ -109,12 +112,11 @@ static const char *cap_name(uint32_t kind, uint64_t cap) {
 static int check_abi(const struct dtr_plugin *plugin, struct dtr_error *error) {
     if (plugin->abi_major != DTR_ABI_MAJOR || plugin->abi_minor > DTR_ABI_MINOR)
         return dtr_fail(error, DTR_E_PLUGIN,
-                        "was built for plugin ABI %u.%u, this program has %u.%u",
-                        plugin->abi_major, plugin->abi_minor, DTR_ABI_MAJOR, DTR_ABI_MINOR);
+                        "was built for plugin ABI %u.%u, this program has %u.%u", plugin->abi_major,
+                        plugin->abi_minor, DTR_ABI_MAJOR, DTR_ABI_MINOR);
     if (plugin->size < sizeof *plugin)
-        return dtr_fail(error, DTR_E_PLUGIN,
-                        "describes itself in %zu bytes, ABI %u.%u has %zu", plugin->size,
-                        plugin->abi_major, plugin->abi_minor, sizeof *plugin);
+        return dtr_fail(error, DTR_E_PLUGIN, "describes itself in %zu bytes, ABI %u.%u has %zu",
+                        plugin->size, plugin->abi_major, plugin->abi_minor, sizeof *plugin);
     return DTR_OK;
 }
 
@@ -171,7 +173,8 @@ static int check_operations(const struct dtr_plugin *plugin, struct dtr_error *e
 }
 
 static int check_caps(const struct dtr_plugin *plugin, struct dtr_error *error) {
-    const uint64_t unknown = plugin->caps & COMMON_CAPS & ~(kinds[plugin->kind].caps | DTR_CAP_WRAPS);
+    const uint64_t unknown =
+        plugin->caps & COMMON_CAPS & ~(kinds[plugin->kind].caps | DTR_CAP_WRAPS);
     for (unsigned bit = 0; bit < 48; bit++)
         if (unknown >> bit & 1)
             return dtr_fail(error, DTR_E_PLUGIN,
@@ -264,7 +267,8 @@ int dtr_plugin_load(const char *file, const struct dtr_plugin **plugin_p, struct
     else
         status = find_entry(library, file, &entry, &cause);
     if (!status && !(plugin = entry()))
-        status = dtr_fail(&cause, DTR_E_PLUGIN, "is not a plugin: its dtr_plugin() returns nothing");
+        status =
+            dtr_fail(&cause, DTR_E_PLUGIN, "is not a plugin: its dtr_plugin() returns nothing");
     if (!status)
         status = dtr_plugin_check(plugin, stem, &cause);
     free(stem);

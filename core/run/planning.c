@@ -309,6 +309,41 @@ static double step_s(void *arg, const struct dtr_schedule *schedule, const struc
     return dtr_profile_step_s(arg, schedule->device, schedule, step);
 }
 
+/* Whether large messages of several devices to one get in each other's way. */
+static bool collides(const struct dtr_planning *planning) {
+    struct dtr_chain chain;
+    struct dtr_error ignored = {0};
+    return !dtr_experiment_chain(planning->experiment, DTR_TRANSPORT, 0, &chain, &ignored) &&
+           chain.plugin[0]->caps & DTR_CAP_COLLIDES;
+}
+
+static int choose_by_profile(const struct dtr_planning *planning, struct dtr_ways *ways,
+                             struct dtr_error *error) {
+    const struct dtr_cost cost = {
+        .arg = planning->profile,
+        .step_s = step_s,
+        .link = planning->profile->link,
+        .start_s = dtr_profile_start_s(),
+        .message_s = planning->profile->message_s,
+    };
+    return dtr_collective_choose(ways, planning->count, &cost, collides(planning), error);
+}
+
+/* Where nothing was measured but messages collide: as on a switch of 1000 Mbit/s. */
+static int choose_by_habit(const struct dtr_planning *planning, struct dtr_ways *ways,
+                           struct dtr_error *error) {
+    const size_t links = (size_t)planning->count * planning->count;
+    struct dtr_link *link = malloc(links * sizeof *link);
+    if (!link)
+        return dtr_fail_memory(error);
+    for (size_t i = 0; i < links; i++)
+        link[i] = (struct dtr_link){.latency_s = 100e-6, .bytes_per_s = 125e6};
+    const struct dtr_cost cost = {.link = link, .start_s = dtr_profile_start_s()};
+    const int status = dtr_collective_choose(ways, planning->count, &cost, true, error);
+    free(link);
+    return status;
+}
+
 /* What the experiment insists on, and for the rest what suits the links.  Nothing is insisted on
  * among those who are left when a device was lost. */
 static int choose_ways(const struct dtr_planning *planning, struct dtr_ways *ways,
@@ -318,16 +353,9 @@ static int choose_ways(const struct dtr_planning *planning, struct dtr_ways *way
     for (uint32_t kind = 0; kind < WAYS; kind++)
         if (experiment->way[kind] && planning->count == experiment->devices)
             dtr_ways_insist(ways, kind, (enum dtr_algorithm)(experiment->way[kind] - 1));
-    if (!planning->profile)
-        return DTR_OK;
-    const struct dtr_cost cost = {
-        .arg = planning->profile,
-        .step_s = step_s,
-        .link = planning->profile->link,
-        .start_s = dtr_profile_start_s(),
-        .message_s = planning->profile->message_s,
-    };
-    return dtr_collective_choose(ways, planning->count, &cost, error);
+    if (planning->profile)
+        return choose_by_profile(planning, ways, error);
+    return collides(planning) ? choose_by_habit(planning, ways, error) : DTR_OK;
 }
 
 static void blame_way(const struct dtr_planning *planning, struct dtr_error *error) {

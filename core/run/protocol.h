@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 2 };
+enum { DTR_PROTOCOL_VERSION = 3 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -23,8 +23,8 @@ struct dtr_setup {
     uint32_t device;
     struct dtr_session_options options;
     uint32_t log_level;
-    const char *experiment; /* the effective one, as text */
-    const char *config;     /* the model's config.json */
+    const char *experiment;   /* the effective one, as text */
+    const char *config;       /* the model's config.json */
     struct dtr_supply supply; /* the model otherwise; no types: random weights */
 };
 void dtr_write_setup(struct dtr_writer *writer, const struct dtr_setup *setup);

@@ -327,33 +327,75 @@ static void each_sends_what_it_must(void **state) {
     assert_int_equal(bytes_sent(&sum, DTR_STAR, 0), 7 * matrix);
 }
 
-static enum dtr_algorithm chosen(uint32_t devices, enum dtr_collective_kind kind, double latency_s,
-                                 double message_s, uint64_t bytes) {
+/* The choice among `devices` of a group of as many as `all`. */
+struct situation {
+    uint32_t all, devices;
+    double latency_s, message_s, bytes_per_s;
+    bool collides;
+};
+
+static enum dtr_algorithm chosen(const struct situation *situation, enum dtr_collective_kind kind,
+                                 uint64_t bytes) {
+    const size_t links = (size_t)situation->all * situation->all;
     struct dtr_error error = {0};
     struct dtr_ways ways = {0};
-    struct dtr_link *link = calloc((size_t)devices * devices, sizeof *link);
+    struct dtr_link *link = calloc(links, sizeof *link);
     assert_non_null(link);
-    for (uint32_t i = 0; i < devices * devices; i++)
-        link[i] = (struct dtr_link){latency_s, 125e6};
-    const struct dtr_cost cost = {.link = link, .start_s = 1e-6, .message_s = message_s};
-    assert_int_equal(dtr_collective_choose(&ways, devices, &cost, &error), DTR_OK);
+    for (size_t i = 0; i < links; i++)
+        link[i] = (struct dtr_link){situation->latency_s, situation->bytes_per_s};
+    const struct dtr_cost cost = {.link = link, .start_s = 1e-6, .message_s = situation->message_s};
+    assert_int_equal(
+        dtr_collective_choose(&ways, situation->all, &cost, situation->collides, &error), DTR_OK);
     free(link);
-    return dtr_ways_algorithm(&ways, kind, bytes);
+    return dtr_ways_algorithm(&ways, kind, situation->devices, bytes);
 }
 
 static void few_devices_go_straight(void **state) {
     (void)state;
-    assert_int_equal(chosen(4, DTR_ALL_GATHER, 100e-6, 1e-6, 1024), DTR_DIRECT);
-    assert_int_equal(chosen(4, DTR_ALL_GATHER, 100e-6, 1e-6, 1 << 20), DTR_DIRECT);
-    assert_int_equal(chosen(2, DTR_ALL_TO_ALL, 100e-6, 1e-6, 1 << 20), DTR_DIRECT);
+    const struct situation four = {4, 4, 100e-6, 1e-6, 125e6, false};
+    const struct situation two = {2, 2, 100e-6, 1e-6, 125e6, false};
+    const struct situation four_of_many = {64, 4, 10e-6, 10e-6, 125e6, false};
+    assert_int_equal(chosen(&four, DTR_ALL_GATHER, 1024), DTR_DIRECT);
+    assert_int_equal(chosen(&four, DTR_ALL_GATHER, 1 << 20), DTR_DIRECT);
+    assert_int_equal(chosen(&two, DTR_ALL_TO_ALL, 1 << 20), DTR_DIRECT);
+    assert_int_equal(chosen(&four_of_many, DTR_ALL_GATHER, 1 << 20), DTR_DIRECT);
 }
 
 static void many_devices_with_dear_messages_do_not(void **state) {
     (void)state;
-    assert_int_not_equal(chosen(32, DTR_ALL_GATHER, 10e-6, 10e-6, 1024), DTR_DIRECT);
-    assert_int_not_equal(chosen(32, DTR_ALL_REDUCE, 10e-6, 10e-6, 1024), DTR_DIRECT);
-    assert_int_not_equal(chosen(31, DTR_ALL_TO_ALL, 10e-6, 10e-6, 1024), DTR_DIRECT);
-    assert_int_equal(chosen(32, DTR_ALL_TO_ALL, 10e-6, 10e-6, 64 << 20), DTR_DIRECT);
+    const struct situation many = {32, 32, 10e-6, 10e-6, 125e6, false};
+    const struct situation odd = {31, 31, 10e-6, 10e-6, 125e6, false};
+    assert_int_not_equal(chosen(&many, DTR_ALL_GATHER, 1024), DTR_DIRECT);
+    assert_int_not_equal(chosen(&many, DTR_ALL_REDUCE, 1024), DTR_DIRECT);
+    assert_int_not_equal(chosen(&odd, DTR_ALL_TO_ALL, 1024), DTR_DIRECT);
+    assert_int_equal(chosen(&many, DTR_ALL_TO_ALL, 64 << 20), DTR_DIRECT);
+}
+
+/* A round for each of a thousand devices is too many, however large the matrix. */
+static void very_many_take_few_rounds(void **state) {
+    (void)state;
+    const struct situation thousand = {1000, 1000, 100e-6, 1e-6, 125e6, true};
+    for (uint64_t bytes = 1024; bytes <= 16 << 20; bytes *= 16) {
+        const enum dtr_algorithm gather = chosen(&thousand, DTR_ALL_GATHER, bytes);
+        const enum dtr_algorithm sum = chosen(&thousand, DTR_ALL_REDUCE, bytes);
+        assert_true(gather == DTR_DOUBLING || gather == DTR_BRUCK);
+        assert_true(sum == DTR_DOUBLING || sum == DTR_BRUCK);
+    }
+}
+
+/* Small messages in the fewest rounds; large ones so that each port has one sender. */
+static void what_collides_goes_one_by_one(void **state) {
+    (void)state;
+    const struct situation hundred = {4, 4, 100e-6, 1e-6, 12.5e6, true};
+    const struct situation calm = {4, 4, 100e-6, 1e-6, 12.5e6, false};
+    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 1024), DTR_DIRECT);
+    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 65536), DTR_DIRECT);
+    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 262144), DTR_RING);
+    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 4 << 20), DTR_RING);
+    assert_int_equal(chosen(&hundred, DTR_ALL_REDUCE, 262144), DTR_RING);
+    assert_int_equal(chosen(&hundred, DTR_REDUCE_SCATTER, 1 << 20), DTR_RING);
+    assert_int_equal(chosen(&hundred, DTR_ALL_TO_ALL, 1 << 20), DTR_PAIRWISE);
+    assert_int_equal(chosen(&calm, DTR_ALL_GATHER, 4 << 20), DTR_DIRECT);
 }
 
 static void what_is_insisted_on_stays(void **state) {
@@ -367,12 +409,12 @@ static void what_is_insisted_on_stays(void **state) {
     dtr_ways_insist(&ways, DTR_ALL_GATHER, DTR_RING);
     assert_true(dtr_ways_insist_on(&ways, DTR_ALL_GATHER));
     assert_false(dtr_ways_insist_on(&ways, DTR_ALL_REDUCE));
-    assert_int_equal(dtr_collective_choose(&ways, 3, &cost, &error), DTR_OK);
-    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, 1), DTR_RING);
-    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, UINT64_MAX), DTR_RING);
-    assert_int_equal(dtr_ways_algorithm(NULL, DTR_ALL_GATHER, 1), DTR_DIRECT);
+    assert_int_equal(dtr_collective_choose(&ways, 3, &cost, false, &error), DTR_OK);
+    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, 3, 1), DTR_RING);
+    assert_int_equal(dtr_ways_algorithm(&ways, DTR_ALL_GATHER, 99, UINT64_MAX), DTR_RING);
+    assert_int_equal(dtr_ways_algorithm(NULL, DTR_ALL_GATHER, 3, 1), DTR_DIRECT);
     assert_true(dtr_ways_check(&ways));
-    ways.way[DTR_SCATTER][3] = 0x7f;
+    ways.way[DTR_SCATTER][2][3] = 0x7f;
     assert_false(dtr_ways_check(&ways));
 }
 
@@ -396,6 +438,8 @@ int main(void) {
         cmocka_unit_test(each_sends_what_it_must),
         cmocka_unit_test(few_devices_go_straight),
         cmocka_unit_test(many_devices_with_dear_messages_do_not),
+        cmocka_unit_test(very_many_take_few_rounds),
+        cmocka_unit_test(what_collides_goes_one_by_one),
         cmocka_unit_test(what_is_insisted_on_stays),
         cmocka_unit_test(a_refusal_says_why),
     };

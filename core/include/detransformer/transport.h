@@ -24,6 +24,8 @@ extern "C" {
 #define DTR_CAP_SURVIVES_PEER_LOSS (UINT64_C(1) << 0) /* the others go on when a peer is lost     */
 #define DTR_CAP_LAUNCH (UINT64_C(1) << 1)             /* brings rank, size and control messages   */
 #define DTR_CAP_REMOTE (UINT64_C(1) << 2)             /* reaches devices on other machines        */
+#define DTR_CAP_COLLIDES (UINT64_C(1) << 3)           /* large messages to one device, of several */
+                                                      /* at once, take longer than one by one     */
 
 #define DTR_ADDRESS_MAX 1024 /* bytes of an address, the final zero included */
 
