@@ -17,6 +17,7 @@ static const struct {
     {12, 47, 48, 0},  {13, 48, 47, 7},   {14, 63, 65, 1},  {15, 64, 64, 0},  {16, 65, 63, 1},
     {17, 127, 49, 2}, {23, 128, 128, 8}, {24, 129, 97, 1}, {25, 255, 24, 0}, {31, 256, 12, 1},
     {33, 257, 6, 3},  {48, 96, 192, 64}, {63, 40, 127, 1}, {64, 300, 2, 0},  {40, 512, 33, 1},
+    {41, 405, 101, 3}, /* many rows, a sum done in pieces, whole panels and the start of one */
 };
 
 static double activate(uint32_t activation, double z) {
