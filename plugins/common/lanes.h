@@ -54,6 +54,25 @@ static inline void lanes_store_part(float *p, uint32_t count, lanes x) {
     memcpy(p, &x, count * sizeof *p);
 }
 
+#if defined(__AVX512BF16__)
+#define LANES_PAIRS 1
+#else
+#define LANES_PAIRS 0
+#endif
+
+/* sum + x[0] w[][0] + x[1] w[][1], with pairs of bfloat16 as the 32 bits of a float; only where
+ * there is an instruction for it. */
+static inline lanes lanes_add_pairs(lanes sum, const float *x, const float *w) {
+#if LANES_PAIRS
+    const __m512bh both = (__m512bh)_mm512_castps_si512(_mm512_set1_ps(*x));
+    return (lanes)_mm512_dpbf16_ps((__m512)sum, both, *(const __m512bh *)w);
+#else
+    (void)x;
+    (void)w;
+    return sum;
+#endif
+}
+
 /* mask ? a : b, lane by lane */
 static inline lanes lanes_select(lanes_bits mask, lanes a, lanes b) {
     return (lanes)((mask & (lanes_bits)a) | (~mask & (lanes_bits)b));

@@ -7,12 +7,20 @@
 
 struct packed {
     uint32_t out, in, activation;
+    bool pairs; /* bf16 */
     size_t bytes;
     float *weight, *bias;
 };
 
-bool dtr_packed_supports(const struct dtr_linear *linear) {
-    return linear->dtype == DTR_F32 && linear->activation <= DTR_ACT_TANH;
+bool dtr_packed_supports(const struct dtr_common *common, const struct dtr_linear *linear) {
+    const bool known =
+        linear->dtype == DTR_F32 || (linear->dtype == DTR_BF16 && common->vector->pack_pairs);
+    return known && linear->activation <= DTR_ACT_TANH;
+}
+
+/* Of 32 bits, in one row of x and of W. */
+static uint32_t terms(const struct packed *packed) {
+    return packed->pairs ? packed->in / 2 + packed->in % 2 : packed->in;
 }
 
 int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float *weight,
@@ -26,20 +34,23 @@ int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float 
     if (most > (SIZE_MAX - head) / sizeof(float))
         return host->fail(error, DTR_E_MEMORY, "a weight of %u x %u does not fit in memory",
                           linear->out, linear->in);
-    const size_t floats = vector->pack_floats(linear->out, linear->in);
+    const struct packed shape = {.out = linear->out,
+                                 .in = linear->in,
+                                 .activation = linear->activation,
+                                 .pairs = linear->dtype == DTR_BF16};
+    const size_t floats = vector->pack_floats(linear->out, terms(&shape));
     const size_t biases = vector->pack_floats(linear->out, 1);
     const size_t bytes = head + (floats + biases) * sizeof(float);
     struct packed *packed = host->allocate(host, ALIGNMENT, bytes);
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
                           linear->in);
-    *packed = (struct packed){.out = linear->out,
-                              .in = linear->in,
-                              .activation = linear->activation,
-                              .bytes = bytes,
-                              .weight = (float *)((char *)packed + head)};
+    *packed = shape;
+    packed->bytes = bytes;
+    packed->weight = (float *)((char *)packed + head);
     packed->bias = packed->weight + floats;
-    vector->pack(linear->out, linear->in, weight, weight_stride, packed->weight);
+    (packed->pairs ? vector->pack_pairs : vector->pack)(linear->out, linear->in, weight,
+                                                        weight_stride, packed->weight);
     memset(packed->bias, 0, biases * sizeof(float));
     if (bias)
         memcpy(packed->bias, bias, linear->out * sizeof(float));
@@ -62,6 +73,47 @@ struct product {
     struct dtr_vector_linear linear;
 };
 
+/* The rows of x as pairs. */
+struct rounding {
+    const struct dtr_common *common;
+    const struct packed *packed;
+    uint32_t rows;
+    const float *x;
+    size_t x_stride;
+    uint16_t *pairs;
+};
+
+static void round_rows(void *arg, uint32_t part) {
+    const struct rounding *rounding = arg;
+    const uint32_t in = rounding->packed->in;
+    const size_t stride = 2 * (size_t)terms(rounding->packed);
+    uint32_t first, end;
+    dtr_common_share(rounding->rows, 1, rounding->common->threads, part, &first, &end);
+    for (uint32_t row = first; row < end; row++) {
+        uint16_t *to = rounding->pairs + row * stride;
+        rounding->common->vector->to_bf16(in, rounding->x + row * rounding->x_stride, to);
+        if (in % 2)
+            to[in] = 0;
+    }
+}
+
+static int round_x(struct dtr_common *common, const struct packed *packed,
+                   struct dtr_vector_linear *linear) {
+    struct rounding rounding = {.common = common,
+                                .packed = packed,
+                                .rows = linear->rows,
+                                .x = linear->x,
+                                .x_stride = linear->x_stride};
+    float *pairs = dtr_common_scratch(common, (size_t)linear->rows * terms(packed) * sizeof(float));
+    if (!pairs)
+        return DTR_E_MEMORY;
+    rounding.pairs = (uint16_t *)pairs;
+    common->host->parallel(common->host, round_rows, &rounding, common->threads);
+    linear->x = pairs;
+    linear->x_stride = terms(packed);
+    return DTR_OK;
+}
+
 static void multiply_columns(void *arg, uint32_t part) {
     const struct product *product = arg;
     const struct dtr_vector *vector = product->common->vector;
@@ -73,16 +125,17 @@ static void multiply_columns(void *arg, uint32_t part) {
 
 int dtr_packed_linear(void *self, void *opaque, uint32_t rows, const float *x, size_t x_stride,
                       float *y, size_t y_stride, uint32_t flags) {
-    const struct dtr_common *common = self;
+    struct dtr_common *common = self;
     const struct packed *packed = opaque;
     struct product product = {.common = common,
                               .linear = {.packed = packed->weight,
                                          .packed_floats = (size_t)(packed->bias - packed->weight),
                                          .bias = packed->bias,
                                          .out = packed->out,
-                                         .in = packed->in,
+                                         .in = terms(packed),
                                          .rows = rows,
                                          .activation = packed->activation,
+                                         .pairs = packed->pairs,
                                          .x = x,
                                          .x_stride = x_stride,
                                          .y = y,
@@ -90,6 +143,8 @@ int dtr_packed_linear(void *self, void *opaque, uint32_t rows, const float *x, s
                                          .accumulate = flags & DTR_LINEAR_ACCUMULATE}};
     if ((flags & ~DTR_LINEAR_ACCUMULATE) || (flags && packed->activation != DTR_ACT_NONE))
         return DTR_E_UNSUPPORTED;
+    if (packed->pairs && round_x(common, packed, &product.linear))
+        return DTR_E_MEMORY;
     common->host->parallel(common->host, multiply_columns, &product, common->threads);
     return DTR_OK;
 }

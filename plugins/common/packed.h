@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * packed.h -- linear layers in f32 on weights packed once, by vector.h on the device's threads, as
+ * packed.h -- linear layers in f32, and in bf16 where the machine multiplies that, on
+ * weights packed once, by vector.h on the device's threads, as
  * the operations of a kernel plugin whose instance begins with struct dtr_common.
  */
 #ifndef DTR_COMMON_PACKED_H
@@ -9,7 +10,7 @@
 #include "operations.h"
 
 /* True for what the functions below can do. */
-bool dtr_packed_supports(const struct dtr_linear *linear);
+bool dtr_packed_supports(const struct dtr_common *common, const struct dtr_linear *linear);
 
 int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                        size_t weight_stride, const float *bias, void **packed_p,

@@ -3,13 +3,13 @@
 
 extern const struct dtr_vector dtr_base_vector;
 #ifdef DTR_HAVE_X86_VARIANTS
-extern const struct dtr_vector dtr_avx2_vector, dtr_avx512_vector;
+extern const struct dtr_vector dtr_avx2_vector, dtr_avx512_vector, dtr_avx512bf16_vector;
 #endif
 
 /* From each table on the list goes down to what every machine has. */
 static const struct dtr_vector *const all[] = {
 #ifdef DTR_HAVE_X86_VARIANTS
-    &dtr_avx512_vector, &dtr_avx2_vector,
+    &dtr_avx512bf16_vector, &dtr_avx512_vector, &dtr_avx2_vector,
 #endif
     &dtr_base_vector, NULL};
 
@@ -18,9 +18,11 @@ const struct dtr_vector *const *dtr_vector_list(void) {
     /* These ask CPUID and whether the system keeps the registers; emulators may hide some. */
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        return all + 2;
+        return all + 3;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        return all + 2;
+    if (!__builtin_cpu_supports("avx512bf16"))
         return all + 1;
 #endif
     return all;

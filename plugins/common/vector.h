@@ -16,6 +16,7 @@ struct dtr_vector_linear {
     size_t packed_floats;
     const float *bias; /* [out], filled up with zeros to a whole panel */
     uint32_t out, in, rows, activation;
+    bool pairs; /* x and W are pairs of bfloat16, and `in` counts those */
     const float *x;
     size_t x_stride;
     float *y;
@@ -30,6 +31,10 @@ struct dtr_vector {
     uint32_t panel;
     size_t (*pack_floats)(uint32_t out, uint32_t in);
     void (*pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed);
+
+    /* Packs W [out, in] for pairs into pack_floats(out, (in + 1) / 2); NULL: it cannot do pairs. */
+    void (*pack_pairs)(uint32_t out, uint32_t in, const float *weight, size_t stride,
+                       float *packed);
 
     /* Outputs [first, end) of a linear layer; `first` is a multiple of `panel`, `end` too or all.
      */

@@ -5,7 +5,9 @@
  * in the first (Goto and van de Geijn 2008, without the packing of x, whose rows are read as they
  * are).
  *
- * Packed, W [out, in] is panels [out / PANEL][in][PANEL], filled up with zeros.
+ * Packed, W [out, in] is panels [out / PANEL][in][PANEL], filled up with zeros.  A term is a float,
+ * or two numbers of bfloat16 that the machine multiplies and adds at once: to all but pack() and
+ * the innermost line it is 32 bits.
  */
 #include "vector_variant.h"
 
@@ -34,6 +36,24 @@ void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t strid
                     first + c < out ? weight[(first + c) * stride + k] : 0.0f;
 }
 
+void DTR_NAME(pack_pairs)(uint32_t out, uint32_t in, const float *weight, size_t stride,
+                          float *packed) {
+    const uint32_t pairs = in / 2 + in % 2;
+    uint16_t row[2 * BLOCK_FEW];
+    memset(packed, 0, DTR_NAME(pack_floats)(out, pairs) * sizeof *packed);
+    for (uint32_t c = 0; c < out; c++) {
+        float *to = packed + (size_t)(c / PANEL) * PANEL * pairs + c % PANEL;
+        for (uint32_t k = 0; k < in; k += 2 * BLOCK_FEW) {
+            const uint32_t count = in - k < 2 * BLOCK_FEW ? in - k : 2 * BLOCK_FEW;
+            DTR_NAME(to_bf16)(count, weight + c * stride + k, row);
+            if (count % 2)
+                row[count] = 0;
+            for (uint32_t i = 0; i < count; i += 2, to += PANEL)
+                memcpy(to, row + i, sizeof *to);
+        }
+    }
+}
+
 /* The weights that come next, fetched while those at hand are being multiplied: `step` floats of
  * them with each term.  From memory they come slower than they are used when there are few rows,
  * but much faster than all of them are needed when there are many. */
@@ -44,9 +64,11 @@ struct ahead {
 
 /* y[height][PANEL] = x w + start + (from_y ? y : 0) over `depth` terms.  They are summed by
  * themselves first: a long sum then consists of short ones, which keeps it exact. */
-static inline __attribute__((always_inline)) void
-multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint32_t depth,
-         struct ahead ahead, const float *start, int from_y, float *y, size_t y_stride) {
+static inline __attribute__((always_inline)) void multiply(uint32_t height, bool pairs,
+                                                           const float *x, size_t x_stride,
+                                                           const float *w, uint32_t depth,
+                                                           struct ahead ahead, const float *start,
+                                                           int from_y, float *y, size_t y_stride) {
     const float *row[TILE];
     lanes sum[TILE][WIDTH];
 #pragma GCC unroll 8
@@ -62,7 +84,8 @@ multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint3
         for (uint32_t r = 0; r < height; r++)
 #pragma GCC unroll 3
             for (uint32_t i = 0; i < WIDTH; i++)
-                sum[r][i] += row[r][k] * *(const lanes *)(w + i * LANES);
+                sum[r][i] = pairs ? lanes_add_pairs(sum[r][i], row[r] + k, w + i * LANES)
+                                  : sum[r][i] + row[r][k] * *(const lanes *)(w + i * LANES);
     }
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < height; r++)
@@ -77,36 +100,49 @@ multiply(uint32_t height, const float *x, size_t x_stride, const float *w, uint3
         }
 }
 
-static void multiply_rows(uint32_t rows, const float *x, size_t x_stride, const float *w,
-                          uint32_t depth, struct ahead ahead, const float *start, int from_y,
-                          float *y, size_t y_stride) {
+static inline __attribute__((always_inline)) void
+multiply_rows(uint32_t rows, bool pairs, const float *x, size_t x_stride, const float *w,
+              uint32_t depth, struct ahead ahead, const float *start, int from_y, float *y,
+              size_t y_stride) {
     switch (rows) {
     case 1:
-        multiply(1, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(1, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 2:
-        multiply(2, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(2, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 3:
-        multiply(3, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(3, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
 #if TILE == 8
     case 4:
-        multiply(4, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(4, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 5:
-        multiply(5, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(5, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 6:
-        multiply(6, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(6, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
     case 7:
-        multiply(7, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(7, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
         break;
 #endif
     default:
-        multiply(TILE, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+        multiply(TILE, pairs, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
     }
+}
+
+static void multiply_floats(uint32_t rows, const float *x, size_t x_stride, const float *w,
+                            uint32_t depth, struct ahead ahead, const float *start, int from_y,
+                            float *y, size_t y_stride) {
+    multiply_rows(rows, false, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
+}
+
+static void multiply_pairs(uint32_t rows, const float *x, size_t x_stride, const float *w,
+                           uint32_t depth, struct ahead ahead, const float *start, int from_y,
+                           float *y, size_t y_stride) {
+    multiply_rows(rows, true, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b) {
@@ -134,9 +170,9 @@ static void whole_panel(const struct dtr_vector_linear *l, const float *w, const
         const uint32_t depth = smaller(l->in - k, block), last = k + depth == l->in;
         for (uint32_t i = 0; i < l->rows; i += TILE) {
             const uint32_t rows = smaller(l->rows - i, TILE);
-            multiply_rows(rows, l->x + i * l->x_stride + k, l->x_stride, w, depth,
-                          ahead_of(l, w, depth, i), k ? NULL : bias, k || l->accumulate,
-                          y + i * l->y_stride, l->y_stride);
+            (LANES_PAIRS && l->pairs ? multiply_pairs : multiply_floats)(
+                rows, l->x + i * l->x_stride + k, l->x_stride, w, depth, ahead_of(l, w, depth, i),
+                k ? NULL : bias, k || l->accumulate, y + i * l->y_stride, l->y_stride);
             if (last && l->activation != DTR_ACT_NONE)
                 for (uint32_t r = 0; r < rows; r++)
                     DTR_NAME(activate)(l->activation, PANEL, NULL, y + (i + r) * l->y_stride);
@@ -152,8 +188,9 @@ static void part_panel(const struct dtr_vector_linear *l, const float *w, const 
     _Alignas(64) float tile[TILE][PANEL];
     for (uint32_t i = 0; i < l->rows; i += TILE) {
         const uint32_t rows = smaller(l->rows - i, TILE);
-        multiply_rows(rows, l->x + i * l->x_stride, l->x_stride, w, l->in,
-                      (struct ahead){.w = w, .step = 0}, bias, 0, tile[0], PANEL);
+        (LANES_PAIRS && l->pairs ? multiply_pairs : multiply_floats)(
+            rows, l->x + i * l->x_stride, l->x_stride, w, l->in, (struct ahead){.w = w, .step = 0},
+            bias, 0, tile[0], PANEL);
         for (uint32_t r = 0; r < rows; r++) {
             float *row = y + (i + r) * l->y_stride;
             DTR_NAME(activate)(l->activation, PANEL, NULL, tile[r]);

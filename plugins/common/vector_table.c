@@ -14,6 +14,7 @@ const struct dtr_vector DTR_NAME(vector) = {
     .panel = DTR_PANEL,
     .pack_floats = DTR_NAME(pack_floats),
     .pack = DTR_NAME(pack),
+    .pack_pairs = LANES_PAIRS ? DTR_NAME(pack_pairs) : NULL,
     .linear = DTR_NAME(linear),
     .to_bf16 = DTR_NAME(to_bf16),
     .to_int8 = DTR_NAME(to_int8),

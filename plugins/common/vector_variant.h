@@ -14,6 +14,8 @@
 
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in);
 void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed);
+void DTR_NAME(pack_pairs)(uint32_t out, uint32_t in, const float *weight, size_t stride,
+                          float *packed);
 void DTR_NAME(linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end);
 void DTR_NAME(to_bf16)(uint32_t count, const float *x, uint16_t *y);
 float DTR_NAME(to_int8)(uint32_t count, const float *x, int8_t *y);

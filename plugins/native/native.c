@@ -7,9 +7,8 @@
 #include "common/packed.h"
 
 static int native_supports(void *self, const struct dtr_op_shape *shape) {
-    (void)self;
     if (shape->op == DTR_OP_LINEAR)
-        return dtr_packed_supports(shape->linear);
+        return dtr_packed_supports(self, shape->linear);
     return shape->op <= DTR_OP_NORMALISE;
 }
 

@@ -18,7 +18,7 @@
 
 static int vector_supports(void *self, const struct dtr_op_shape *shape) {
     (void)self;
-    return shape->op == DTR_OP_LINEAR ? dtr_packed_supports(shape->linear)
+    return shape->op == DTR_OP_LINEAR ? dtr_packed_supports(self, shape->linear)
                                       : shape->op <= DTR_OP_NORMALISE;
 }
 
