@@ -124,6 +124,15 @@ static bool uniform(const struct dtr_plan *plan, uint32_t strategy) {
     return true;
 }
 
+/* Every strategy is `single` then. */
+static bool is_alone(const struct dtr_plan *plan) {
+    for (uint32_t i = 1; i < plan->devices; i++)
+        for (uint32_t d = 0; d <= plan->divisions; d++)
+            if (plan->share[i] > 0 || (d < plan->divisions && dtr_plan_holds(plan, d, i)))
+                return false;
+    return plan->devices > 1;
+}
+
 static int candidates(struct job *job, struct dtr_error *error) {
     struct dtr_plan *plan = dtr_plan_copy(job->opened.plan, error);
     if (!plan)
@@ -140,6 +149,8 @@ static int candidates(struct job *job, struct dtr_error *error) {
         for (uint32_t g = 0; g < plan->groups; g++)
             plan->strategy[g] = i;
         const bool chosen = uniform(job->opened.plan, i);
+        if (i && !chosen && is_alone(plan))
+            continue;
         found |= chosen;
         memcpy(plan->reason, chosen ? job->opened.plan->reason : "",
                chosen ? plan->reason_bytes : 1);

@@ -134,12 +134,32 @@ static void tighten(struct arranger *a, const struct dtr_plan *plan) {
     }
 }
 
+/* Whether the experiment has placed sub-blocks here: then the device stays. */
+static bool is_bound(const struct arranger *a, uint32_t device) {
+    for (uint32_t d = 0; a->room.by_hand && d < a->given->divisions; d++)
+        if (a->given->holds[(size_t)d * a->given->devices + device])
+            return true;
+    return false;
+}
+
+/* Device 0 alone runs every strategy as it does `single`, the first of all. */
+static bool is_single(const struct arranger *a, uint32_t strategy) {
+    if (!strategy || !a->search->allowed[0] || !(a->share[0] > 0))
+        return false;
+    for (uint32_t i = 1; i < a->given->devices; i++)
+        if (a->share[i] > 0 || is_bound(a, i))
+            return false;
+    return true;
+}
+
 /* One strategy on the devices whose share is above 0, within their memory if that is possible. */
 static int try_set(struct arranger *a, uint32_t strategy, uint32_t tiles, bool shared,
                    struct dtr_trial *trial, struct dtr_error *error) {
     struct dtr_plan *draft = a->contest->draft;
     int status = DTR_OK;
     *trial = dtr_trial_none;
+    if (is_single(a, strategy))
+        return DTR_OK;
     for (uint32_t i = 0; i < draft->devices; i++)
         a->room.most[i] = draft->divisions;
     for (uint32_t attempt = 0; !status && attempt <= REPAIRS && !trial->fits; attempt++) {
@@ -155,14 +175,6 @@ static int try_set(struct arranger *a, uint32_t strategy, uint32_t tiles, bool s
         tighten(a, draft);
     }
     return status;
-}
-
-/* Whether the experiment has placed sub-blocks here: then the device stays. */
-static bool is_bound(const struct arranger *a, uint32_t device) {
-    for (uint32_t d = 0; a->room.by_hand && d < a->given->divisions; d++)
-        if (a->given->holds[(size_t)d * a->given->devices + device])
-            return true;
-    return false;
 }
 
 /* The `count` fastest devices, and those that are bound to take part. */

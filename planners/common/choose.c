@@ -230,6 +230,11 @@ static bool is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
     return true;
 }
 
+/* `single`, the first strategy, leaves the others idle that a plan has placed weights on. */
+static uint32_t count_working(const struct dtr_contest *contest) {
+    return is_uniform(contest->best, 0) ? 1 : count_taking(contest->best);
+}
+
 /* The others, the best first. */
 static void add_others(const struct dtr_contest *contest, char *text, size_t bytes) {
     const uint32_t strategies = contest->search->problem->strategies;
@@ -253,7 +258,9 @@ void dtr_contest_explain(const struct dtr_contest *contest, char *text, size_t b
     add_strategies(contest, text, bytes);
     if (best->tiles > 1)
         add(text, bytes, " in %u tiles", best->tiles);
-    add(text, bytes, " on %u of %u devices, %.4g ms predicted", count_taking(best), best->devices,
-        1e3 * contest->trial.latency_s);
+    add(text, bytes, " on %u of %u devices, %.4g ms predicted", count_working(contest),
+        best->devices, 1e3 * contest->trial.latency_s);
+    if (contest->search->problem->objective == DTR_THROUGHPUT)
+        add(text, bytes, ", at most one request each %.4g ms", 1e3 * contest->trial.score);
     add_others(contest, text, bytes);
 }
