@@ -280,7 +280,8 @@ static const struct dtr_param planner[] = {
     {.key = "objective",
      .fallback = "latency",
      .range = "latency|throughput|memory",
-     .help = "What it aims at.",
+     .help = "What is to be least: the latency of a request; the time for which each keeps the "
+             "busiest device or port, which bounds a stream of them; the memory of any device.",
      .type = DTR_ENUM,
      AT(planner, objective)},
     {.key = "profile",

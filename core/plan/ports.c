@@ -31,14 +31,15 @@ struct in_port {
     struct lane *lanes; /* those with a parcel */
     uint32_t count, capacity;
     double time_s, rate;
+    double bytes; /* of all that has entered */
     bool changed; /* what each lane serves is to be found out anew */
 };
 
 struct dtr_ports {
     const struct dtr_link *link;
     uint32_t devices;
-    double *out_rate, *out_free_s; /* [devices] */
-    struct in_port *in;            /* [devices] */
+    double *out_rate, *out_free_s, *out_bytes; /* [devices] */
+    struct in_port *in;                        /* [devices] */
     struct parcel *parcels;
     int32_t spare;
     uint32_t parcels_count, parcels_capacity;
@@ -64,13 +65,14 @@ struct dtr_ports *dtr_ports_create(uint32_t devices, const struct dtr_link *link
     ports->link = link;
     ports->devices = devices;
     ports->spare = -1;
-    ports->out_rate = calloc(2 * (size_t)devices, sizeof *ports->out_rate);
+    ports->out_rate = calloc(3 * (size_t)devices, sizeof *ports->out_rate);
     ports->in = calloc(devices, sizeof *ports->in);
     if (!ports->out_rate || !ports->in) {
         dtr_ports_free(ports);
         return NULL;
     }
     ports->out_free_s = ports->out_rate + devices;
+    ports->out_bytes = ports->out_free_s + devices;
     if (link)
         rate_ports(ports);
     return ports;
@@ -90,7 +92,15 @@ void dtr_ports_free(struct dtr_ports *ports) {
 double dtr_ports_send(struct dtr_ports *ports, uint32_t from, double bytes, double now_s) {
     const double leaves_s = fmax(now_s, ports->out_free_s[from]);
     ports->out_free_s[from] = leaves_s + bytes / ports->out_rate[from];
+    ports->out_bytes[from] += bytes;
     return leaves_s;
+}
+
+double dtr_ports_busy_s(const struct dtr_ports *ports, uint32_t device) {
+    const struct in_port *in = &ports->in[device];
+    const double out_s =
+        ports->out_bytes[device] > 0 ? ports->out_bytes[device] / ports->out_rate[device] : 0;
+    return in->bytes > 0 ? fmax(out_s, in->bytes / in->rate) : out_s;
 }
 
 double dtr_ports_latency(const struct dtr_ports *ports, uint32_t from, uint32_t to) {
@@ -176,6 +186,7 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
     lane->last = index;
     lane->rate = ports->link[(size_t)from * ports->devices + to].bytes_per_s;
     lane->until_s = now_s + bytes / lane->rate;
+    in->bytes += bytes;
     in->changed = true;
     return DTR_OK;
 }

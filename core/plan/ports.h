@@ -32,6 +32,10 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
 void dtr_ports_advance(struct dtr_ports *ports, uint32_t to, double now_s);
 bool dtr_ports_take(struct dtr_ports *ports, uint32_t to, uint32_t *token_p);
 
+/* For how long all that was sent, or all that came in if that is longer, takes at the port's rate.
+ */
+double dtr_ports_busy_s(const struct dtr_ports *ports, uint32_t device);
+
 /* When something about the receiver's port changes next, if nothing enters before; INFINITY: it is
  * idle. */
 double dtr_ports_next(struct dtr_ports *ports, uint32_t to);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan/predict.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,12 +238,18 @@ static void spread(const double *from, const struct reduced *reduced, uint32_t d
         to[reduced->device[i]] = from[i];
 }
 
+/* A planner of before does not know of it. */
+static bool asks_busy(const struct dtr_prediction *prediction) {
+    return prediction->size > offsetof(struct dtr_prediction, busy_s) && prediction->busy_s;
+}
+
 static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduced,
                     uint32_t devices, struct dtr_prediction *prediction, struct dtr_error *error) {
     const uint32_t count = reduced->plan->devices;
-    double *times = calloc(2 * (size_t)count, sizeof *times);
+    double *times = calloc(3 * (size_t)count, sizeof *times);
     if (!times)
         return dtr_fail_memory(error);
+    double *busy_s = times + 2 * count;
     const struct dtr_cost cost = {
         .arg = reduced,
         .step_s = step_s,
@@ -250,12 +257,17 @@ static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduc
         .start_s = dtr_profile_start_s(),
         .message_s = reduced->profile->message_s,
     };
-    struct dtr_simulation simulation = {.compute_s = times, .communicate_s = times + count};
+    struct dtr_simulation simulation = {
+        .compute_s = times, .communicate_s = times + count, .port_s = busy_s};
     const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, count, &cost,
                                     &simulation, error);
     prediction->latency_s = simulation.latency_s;
     spread(times, reduced, devices, prediction->compute_s);
     spread(times + count, reduced, devices, prediction->communicate_s);
+    for (uint32_t i = 0; i < count; i++)
+        busy_s[i] = busy_s[i] > times[i] ? busy_s[i] : times[i];
+    if (asks_busy(prediction))
+        spread(busy_s, reduced, devices, prediction->busy_s);
     free(times);
     return status;
 }

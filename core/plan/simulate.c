@@ -372,6 +372,8 @@ static void report(const struct simulator *s, struct dtr_simulation *simulation)
             simulation->compute_s[i] = s->devices[i].compute_s;
         if (simulation->communicate_s)
             simulation->communicate_s[i] = s->devices[i].communicate_s;
+        if (simulation->port_s)
+            simulation->port_s[i] = dtr_ports_busy_s(s->ports, i);
     }
 }
 

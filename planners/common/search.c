@@ -20,20 +20,28 @@ int dtr_search_begin(struct dtr_search *search, const struct dtr_host *host,
                      struct dtr_error *error) {
     uint64_t *memory_bytes =
         host->allocate(host, _Alignof(uint64_t), problem->devices * sizeof *search->memory_bytes);
-    if (!memory_bytes)
+    double *busy_s =
+        host->allocate(host, _Alignof(double), problem->devices * sizeof *search->busy_s);
+    if (!memory_bytes || !busy_s) {
+        host->release(host, memory_bytes);
+        host->release(host, busy_s);
         return host->fail(error, DTR_E_MEMORY, "out of memory");
+    }
     *search = (struct dtr_search){.host = host,
                                   .problem = problem,
                                   .allowed = allowed,
                                   .weigh = memory_matters(problem),
                                   .limit = DTR_SEARCH_WORK,
-                                  .memory_bytes = memory_bytes};
+                                  .memory_bytes = memory_bytes,
+                                  .busy_s = busy_s};
     return DTR_OK;
 }
 
 void dtr_search_end(struct dtr_search *search) {
     search->host->release(search->host, search->memory_bytes);
+    search->host->release(search->host, search->busy_s);
     search->memory_bytes = NULL;
+    search->busy_s = NULL;
 }
 
 const struct dtr_device_info *dtr_problem_device(const struct dtr_problem *problem,
@@ -133,12 +141,34 @@ static double most_memory(const struct dtr_search *search) {
     return (double)most;
 }
 
+static double most_busy(const struct dtr_search *search) {
+    double most = 0;
+    for (uint32_t i = 0; i < search->problem->devices; i++)
+        most = fmax(most, search->busy_s[i]);
+    return most;
+}
+
+static double score(const struct dtr_search *search, double latency_s) {
+    switch (search->problem->objective) {
+    case DTR_MEMORY:
+        return most_memory(search);
+    case DTR_THROUGHPUT:
+        return most_busy(search);
+    default:
+        return latency_s;
+    }
+}
+
 int dtr_search_try(struct dtr_search *search, const struct dtr_plan *plan, struct dtr_trial *trial,
                    struct dtr_error *error) {
     const struct dtr_problem *problem = search->problem;
     struct dtr_prediction prediction = {
-        .size = sizeof prediction, .memory_bytes = search->weigh ? search->memory_bytes : NULL};
+        .size = sizeof prediction,
+        .memory_bytes = search->weigh ? search->memory_bytes : NULL,
+        .busy_s = search->busy_s,
+    };
     memset(search->memory_bytes, 0, problem->devices * sizeof *search->memory_bytes);
+    memset(search->busy_s, 0, problem->devices * sizeof *search->busy_s);
     *trial = dtr_trial_none;
     search->spent += work(search, plan);
     const int status = problem->predict(problem, plan, &prediction, NULL);
@@ -149,8 +179,7 @@ int dtr_search_try(struct dtr_search *search, const struct dtr_plan *plan, struc
     if (!(prediction.latency_s >= 0.0) || isinf(prediction.latency_s))
         return DTR_OK;
     trial->latency_s = prediction.latency_s;
-    const bool least_memory = search->weigh && problem->objective == DTR_MEMORY;
-    trial->score = least_memory ? most_memory(search) : prediction.latency_s;
+    trial->score = score(search, prediction.latency_s);
     judge_memory(search, trial);
     return DTR_OK;
 }

@@ -33,6 +33,7 @@ struct dtr_search {
     bool keep_open;         /* the strategies that plans keep open are given */
     uint64_t spent, limit;  /* units of work */
     uint64_t *memory_bytes; /* [devices] of the plan that was tried last */
+    double *busy_s;         /* likewise */
     struct dtr_shortage shortage;
 };
 

@@ -82,6 +82,8 @@ struct dtr_prediction {
     double latency_s;
     double *compute_s, *communicate_s;      /* [devices], the caller's or NULL */
     uint64_t *bytes_sent, *weight_bytes, *memory_bytes; /* [devices], the caller's or NULL */
+    double *busy_s; /* likewise: how long a request keeps the device, or one way of its port if
+                       that is longer */
 };
 
 struct dtr_problem {
