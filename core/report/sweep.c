@@ -470,26 +470,6 @@ static void write_curve(const struct dtr_sweep *sweep, size_t first, size_t alon
     fputs("END\n", out);
 }
 
-static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out) {
-    size_t curves = 0;
-    for (size_t i = 0; i < sweep->count; i++)
-        if (first_of_curve(sweep, i, along))
-            write_curve(sweep, i, along, curves++, out);
-    fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n", sweep->axes[along]->key);
-    fputs("plots = \"", out);
-    size_t number = 0;
-    for (size_t i = 0; i < sweep->count; i++) {
-        if (!first_of_curve(sweep, i, along))
-            continue;
-        fprintf(out, "%s$curve%zu using 1:2 with linespoints lw 2 pt 7 lc %zu title '",
-                number ? ", " : "", number, number + 1);
-        write_curve_name(sweep, i, along, out);
-        fprintf(out, "', $curve%zu using 1:3 with lines dt 2 lc %zu notitle", number, number + 1);
-        number++;
-    }
-    fputs("\"\n", out);
-}
-
 /* Whether any point was measured, or predicted. */
 static bool any_of(const struct dtr_sweep *sweep, bool measured) {
     for (size_t i = 0; i < sweep->count; i++)
@@ -497,6 +477,32 @@ static bool any_of(const struct dtr_sweep *sweep, bool measured) {
             sweep->points[i].done)
             return true;
     return false;
+}
+
+static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out) {
+    const bool measured = any_of(sweep, true);
+    size_t curves = 0;
+    for (size_t i = 0; i < sweep->count; i++)
+        if (first_of_curve(sweep, i, along))
+            write_curve(sweep, i, along, curves++, out);
+    fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n", sweep->axes[along]->key);
+    /* Yellow, which cannot be seen on white, becomes brown. */
+    fputs("set linetype 5 lc rgb '#8b4513'\n", out);
+    fputs("plots = \"", out);
+    size_t number = 0;
+    for (size_t i = 0; i < sweep->count; i++) {
+        if (!first_of_curve(sweep, i, along))
+            continue;
+        fprintf(out, "%s$curve%zu using 1:%s with linespoints lw 2 pt 7 lc %zu title '",
+                number ? ", " : "", number, measured ? "2" : "3", number + 1);
+        write_curve_name(sweep, i, along, out);
+        fputc('\'', out);
+        if (measured)
+            fprintf(out, ", $curve%zu using 1:3 with lines lw 2 dt 2 lc %zu notitle", number,
+                    number + 1);
+        number++;
+    }
+    fputs("\"\n", out);
 }
 
 static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
@@ -507,7 +513,7 @@ static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
         fprintf(out, "\" %g %g\n", sweep->points[i].median_ms, sweep->points[i].predicted_ms);
     }
     fputs("END\nset style fill solid 0.7\nset style data histogram\n"
-          "set style histogram clustered gap 1\nset yrange [0:*]\nset xtics rotate by -30\n"
+          "set style histogram clustered gap 1\nset xtics rotate by -30\n"
           "plots = \"",
           out);
     if (any_of(sweep, true))
@@ -519,9 +525,14 @@ static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
 
 static void write_script(const struct dtr_sweep *sweep, const char *title, FILE *out) {
     const size_t along = curve_axis(sweep);
+    const char *what = !any_of(sweep, true)        ? " (predicted)"
+                       : !any_of(sweep, false)     ? ""
+                       : along < sweep->axes_count ? " (dashed: predicted)"
+                                                   : "";
     fprintf(out,
-            "set title '%s%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n",
-            title, along < sweep->axes_count && any_of(sweep, false) ? " (dashed: predicted)" : "");
+            "set title '%s%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n"
+            "set yrange [0:*]\n",
+            title, what);
     if (along < sweep->axes_count)
         write_curves(sweep, along, out);
     else
