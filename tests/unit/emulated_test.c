@@ -196,6 +196,27 @@ static void late_news_still_counts(void **state) {
     trace_free(&trace);
 }
 
+/* What waits for a nanosecond is next to nothing, but it counts, or it adds up and keeps the last
+ * segment back for ever. */
+static void every_segment_gets_through(void **state) {
+    (void)state;
+    enum { SEGMENTS = 48, BYTES = 12312 };
+    struct trace trace = constant(12.3, 256);
+    struct in_port *port = port_over(&trace);
+    struct out_port out[3] = {{.trace = &trace}, {.trace = &trace}, {.trace = &trace}};
+    uint64_t ready[SEGMENTS];
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        const uint64_t now = i / 3 * 40 * MS + i % 3;
+        const struct passage passage = out_port_send(&out[i % 3], now, BYTES);
+        add(port, i % 3, passage.begin_ns, passage.end_ns, BYTES, &ready[i]);
+    }
+    in_port_advance(port, 10000 * MS);
+    for (uint32_t i = 0; i < SEGMENTS; i++)
+        assert_true(ready[i] < 10000 * MS);
+    in_port_free(port);
+    trace_free(&trace);
+}
+
 static void one_peer_keeps_its_order(void **state) {
     (void)state;
     struct trace trace = constant(MBIT, 0);
@@ -276,6 +297,7 @@ int main(void) {
         cmocka_unit_test(steps_do_not_matter),
         cmocka_unit_test(late_news_still_counts),
         cmocka_unit_test(one_peer_keeps_its_order),
+        cmocka_unit_test(every_segment_gets_through),
         cmocka_unit_test(traces_step),
         cmocka_unit_test(bad_traces_are_refused),
     };

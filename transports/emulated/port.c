@@ -130,6 +130,11 @@ static bool settle(const struct in_port *port, struct lane_state *state, uint32_
                    uint64_t time_ns, bool real) {
     const struct lane *lane = &port->lane[index];
     bool any = false;
+    /* Nothing waits but rounding, or less than nothing: what is through is what has arrived. */
+    if (state->waiting < SPECK) {
+        state->through += state->waiting;
+        state->waiting = 0;
+    }
     while (state->first < state->arriving) {
         const struct arrival *one = arrival_at(lane, state->first);
         if (state->through < one->bytes - SPECK)
@@ -140,12 +145,8 @@ static bool settle(const struct in_port *port, struct lane_state *state, uint32_
             *one->ready_p = time_ns;
         any = true;
     }
-    /* Nothing is left but rounding. */
-    if (state->first == state->arriving && state->waiting < SPECK) {
-        state->waiting = 0;
-        if (state->first == lane->end)
-            state->through = 0;
-    }
+    if (state->first == lane->end)
+        state->waiting = state->through = 0;
     return any;
 }
 
@@ -155,8 +156,6 @@ static bool pass(const struct in_port *port, struct lane_state *state, uint64_t 
     for (uint32_t i = 0; i < port->lanes; i++) {
         const double ns = (double)(to_ns - from_ns);
         state[i].waiting += (port->arriving[i] - port->serving[i]) * ns;
-        if (state[i].waiting < 0)
-            state[i].waiting = 0;
         state[i].through += port->serving[i] * ns;
         while (state[i].arriving < port->lane[i].end &&
                arrival_at(&port->lane[i], state[i].arriving)->end_ns <= to_ns)
