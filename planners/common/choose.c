@@ -48,12 +48,15 @@ int dtr_contest_try(struct dtr_contest *contest, uint32_t strategy, struct dtr_t
     const int status = dtr_search_try(contest->search, contest->draft, trial, error);
     if (status)
         return status;
+    /* What every strategy comes to on device 0 alone. */
+    const bool worth_it = dtr_trial_better(trial, &contest->contender[0].trial);
     contender->worse++;
     if (!dtr_trial_better(trial, &contender->trial))
         return DTR_OK;
     dtr_draft_copy(contender->plan, contest->draft);
     contender->trial = *trial;
-    contender->worse = 0;
+    if (worth_it)
+        contender->worse = 0;
     return DTR_OK;
 }
 
