@@ -82,7 +82,7 @@ def run(command, settings, *extra):
     line = [program, command, os.path.join(here, "regret.ini"), *extra]
     for key, value in settings.items():
         line += ["--set", f"{key}={value}"]
-    done = subprocess.run(line, capture_output=True, text=True)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr.strip()
 
 
@@ -269,14 +269,15 @@ def describe(strategy):
     return strategy[0] if len(set(strategy)) == 1 else " ".join(strategy)
 
 
-def report_points():
+def compare_plans(most):
+    """A row for each point and the errors of all plans; what ran later than `most` is left out."""
     rows, errors, late = [], [], 0
     for point in read_points():
         base = os.path.join(results, "points", point["point"])
         done = load(base + ".measured.json")
         if not done or "adaptive" not in done:
             continue
-        good = {n: m for n, m in done.items() if m.get("late", 1) <= late_most}
+        good = {n: m for n, m in done.items() if m.get("late", math.nan) <= most}
         if "choice" not in good or "adaptive" not in good:
             late += 1
             continue
@@ -299,13 +300,21 @@ def report_points():
             "worst_error": max((m["error"] for n, m in good.items() if n != "adaptive"), key=abs),
             "measured": len(good) - 1, "late": max(m["late"] for m in good.values()),
         })
+    return rows, errors, late
+
+
+def save_rows(rows):
     with open(os.path.join(here, "regret.csv"), "w", newline="") as file:
         out = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         out.writeheader()
         for row in rows:
             out.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
-    print(f"{len(rows)} points, {len(errors)} plans measured; {late} points left out, where a "
-          f"device was more than {100 * late_most:.0f} % late")
+
+
+def summarise(rows, errors, late):
+    print(f"{len(rows)} points, {len(errors)} plans measured"
+          + (f"; without {late} points where a device was more than "
+             f"{100 * late_most:.0f} % late" if late else ""))
     for who in "static", "adaptive":
         regrets = [row[f"{who}_regret"] for row in rows]
         print(f"{who}: regret {100 * sum(regrets) / len(regrets):.2f} % mean, "
@@ -317,6 +326,14 @@ def report_points():
         print(f"simulator, {what}: {100 * sum(values) / len(values):+.2f} % mean, "
               f"{100 * quantile(sizes, 0.5):.2f} % median size, "
               f"{100 * quantile(sizes, 0.9):.2f} % in 90 %, {100 * max(sizes):.2f} % worst")
+
+
+def report_points():
+    for most in math.inf, late_most:
+        rows, errors, late = compare_plans(most)
+        if most == math.inf:
+            save_rows(rows)
+        summarise(rows, errors, late)
 
 
 parser = argparse.ArgumentParser(description="the planner's regret, and the simulator's error")
