@@ -23,7 +23,7 @@ AC_DEFUN([DTR_SANITIZERS], [
   DTR_DEFS="-Wl,-z,defs"
   AC_SUBST([DTR_DEFS])
   # Seconds for one test.
-  DTR_TEST_LIMIT=300
+  DTR_TEST_LIMIT=600
   AC_SUBST([DTR_TEST_LIMIT])
   DTR_SANITIZER([asan], [address])
   DTR_SANITIZER([ubsan], [undefined])
