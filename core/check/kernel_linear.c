@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-static const char *const dtype_name[] = {"f32", "f16", "bf16", "int8"};
+#include "base/dtype.h"
+
 static const char *const activation_name[] = {"", " with GELU", " with tanh GELU", " with tanh"};
 
 static const struct {
@@ -219,7 +220,7 @@ static void try_activation(struct kernel_rig *rig, uint32_t dtype, uint32_t acti
     struct kernel_verdict verdict = {.worst = 0.0};
     char name[100];
     bool any = false;
-    snprintf(name, sizeof name, "linear %s%s, threads %u", dtype_name[dtype],
+    snprintf(name, sizeof name, "linear %s%s, threads %u", dtr_dtype_name(dtype),
              activation_name[activation], rig->threads);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !*verdict.why; i++) {
         struct kernel_linear_case shape = {.rows_max = shapes[i].rows_max,

@@ -73,7 +73,7 @@ static void print_head(const struct dtr_bench *bench, uint32_t threads) {
            threads == 1 ? "" : "s");
     for (uint32_t i = 0; i < DTR_DTYPES; i++)
         if (roofline->gflops[i] > 0)
-            printf("%s %.1f GFLOP/s, ", dtr_bench_dtype_name[i], roofline->gflops[i]);
+            printf("%s %.1f GFLOP/s, ", dtr_dtype_name(i), roofline->gflops[i]);
     printf("memory %.1f GB/s\n%5s %-20s %-5s %-8s %7s", roofline->gbyte_s, "rows", "shape", "type",
            "unit", "limit");
     for (uint32_t i = 0; i < bench->candidates; i++)
@@ -82,7 +82,7 @@ static void print_head(const struct dtr_bench *bench, uint32_t threads) {
 }
 
 static void print_line(struct dtr_bench *bench, const struct line *line) {
-    printf("%5u %-20s %-5s %-8s", line->rows, line->shape->name, dtr_bench_dtype_name[line->dtype],
+    printf("%5u %-20s %-5s %-8s", line->rows, line->shape->name, dtr_dtype_name(line->dtype),
            line->shape->op == DTR_OP_ADD_NORM ? "GB/s" : "GFLOP/s");
     if (line->limit > 0)
         printf(" %7.1f", line->limit);
@@ -118,7 +118,7 @@ static int add_json(struct dtr_bench *bench, const struct line *line, struct dtr
         cJSON_AddNumberToObject(json, "threads", line->threads);
         cJSON_AddNumberToObject(json, "rows", line->rows);
         cJSON_AddStringToObject(json, "shape", shape->name);
-        cJSON_AddStringToObject(json, "type", dtr_bench_dtype_name[line->dtype]);
+        cJSON_AddStringToObject(json, "type", dtr_dtype_name(line->dtype));
         cJSON_AddNumberToObject(json, "ms", seconds * 1e3);
         cJSON_AddNumberToObject(json, norm ? "gbyte_s" : "gflops", speed);
         if (line->limit > 0)
@@ -137,7 +137,7 @@ static int add_roofline(const struct dtr_bench *bench, uint32_t threads, struct 
     cJSON *gflops = cJSON_AddObjectToObject(json, "gflops");
     for (uint32_t i = 0; i < DTR_DTYPES; i++)
         if (bench->roofline.gflops[i] > 0)
-            cJSON_AddNumberToObject(gflops, dtr_bench_dtype_name[i], bench->roofline.gflops[i]);
+            cJSON_AddNumberToObject(gflops, dtr_dtype_name(i), bench->roofline.gflops[i]);
     cJSON_AddNumberToObject(json, "gbyte_s", bench->roofline.gbyte_s);
     return cJSON_AddItemToArray(bench->rooflines, json) ? DTR_OK : dtr_fail_memory(error);
 }

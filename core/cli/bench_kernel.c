@@ -18,9 +18,6 @@
 #include "report/report.h"
 #include "run/planning.h"
 
-const char *const dtr_bench_dtype_name[DTR_DTYPES] = {
-    [DTR_F32] = "f32", [DTR_F16] = "f16", [DTR_BF16] = "bf16", [DTR_INT8] = "int8"};
-
 static const struct dtr_option options[] = {
     {"plugins", "LIST", "names, separated by commas (default: all that can run here)", false},
     {"shapes", "LIST", "base (the default), large, names of theirs, or OUTxIN", false},
@@ -66,7 +63,7 @@ static int read_types(const char *list, struct dtr_bench *bench, struct dtr_erro
     char word[40];
     for (const char *at = list; dtr_bench_next_word(&at, word, sizeof word);) {
         uint32_t dtype = 0;
-        while (dtype < DTR_DTYPES && strcmp(word, dtr_bench_dtype_name[dtype]) != 0)
+        while (dtype < DTR_DTYPES && strcmp(word, dtr_dtype_name(dtype)) != 0)
             dtype++;
         if (dtype == DTR_DTYPES || dtype == DTR_F16)
             return dtr_fail(error, DTR_E_CONFIG, "--types: '%s' is none of f32, bf16 and int8",

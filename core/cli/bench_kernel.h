@@ -49,8 +49,6 @@ struct dtr_bench {
     cJSON *rooflines, *results;   /* of all */
 };
 
-extern const char *const dtr_bench_dtype_name[DTR_DTYPES];
-
 /* The next of the words between commas, cut where it does not fit; false at the end. */
 bool dtr_bench_next_word(const char **at, char *word, size_t bytes);
 

@@ -6,11 +6,8 @@
 #ifndef DTR_CLI_ROOFLINE_H
 #define DTR_CLI_ROOFLINE_H
 
-#include <detransformer/kernel.h>
-
+#include "base/dtype.h"
 #include "plugin/pool.h"
-
-#define DTR_DTYPES 4u /* enum dtr_dtype */
 
 struct dtr_roofline {
     double gflops[DTR_DTYPES]; /* 0: no instruction for it that is known here */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "plan/strategy.h"
 
 struct dtr_report {
@@ -198,22 +199,18 @@ static void print_events(const struct dtr_report *report, FILE *out) {
         fputc('\n', out);
 }
 
-static const char *const dtype_name[] = {
-    [DTR_F32] = "f32", [DTR_F16] = "f16", [DTR_BF16] = "bf16", [DTR_INT8] = "int8"};
-enum { DTYPES = sizeof dtype_name / sizeof *dtype_name };
-
 /* What was kept in which type, where some was narrowed. */
 static void print_narrowed(const struct dtr_report *report, FILE *out) {
     if (report->experiment->device[0].dtype == DTR_F32)
         return;
     fputs("\ndevice 0 keeps", out);
     const char *separator = " ";
-    for (uint32_t i = DTYPES; i-- > 0;) {
+    for (uint32_t i = DTR_DTYPES; i-- > 0;) {
         const struct dtr_weight_sum sum = dtr_session_weights(report->session, i);
         if (!sum.weights)
             continue;
         fprintf(out, "%s%u linear layers in %s (%.1f MiB; in f32 %.1f)", separator, sum.weights,
-                dtype_name[i], (double)sum.bytes / 1048576, (double)sum.numbers * 4 / 1048576);
+                dtr_dtype_name(i), (double)sum.bytes / 1048576, (double)sum.numbers * 4 / 1048576);
         separator = ", ";
     }
     fputs("; normalisations and embeddings stay f32\n", out);
@@ -319,9 +316,9 @@ static void add_latency(const struct dtr_report *report, cJSON *json) {
 /* The leader's matrices by type. */
 static void add_types(const struct dtr_report *report, cJSON *json) {
     cJSON *types = cJSON_AddObjectToObject(json, "matrices");
-    for (uint32_t i = 0; i < DTYPES; i++) {
+    for (uint32_t i = 0; i < DTR_DTYPES; i++) {
         const struct dtr_weight_sum sum = dtr_session_weights(report->session, i);
-        cJSON *type = sum.weights ? cJSON_AddObjectToObject(types, dtype_name[i]) : NULL;
+        cJSON *type = sum.weights ? cJSON_AddObjectToObject(types, dtr_dtype_name(i)) : NULL;
         if (!type)
             continue;
         cJSON_AddNumberToObject(type, "count", sum.weights);

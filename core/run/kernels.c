@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
+
 /* The complete set that every kernel plugin is laid over. */
 static const char base_name[] = "reference";
-
-static const char *const dtype_name[] = {
-    [DTR_F32] = "f32", [DTR_F16] = "f16", [DTR_BF16] = "bf16", [DTR_INT8] = "int8"};
 
 struct dtr_kernels {
     struct dtr_open_chain *chain, *base_chain;
@@ -241,7 +240,7 @@ static const struct dtr_instance *choose(struct dtr_kernels *kernels,
     if (!kernels->told)
         dtr_log(kernels->log, DTR_LOG_WARN,
                 "the kernel '%s' has no %s product of %u x %u here; 'reference' does it, slowly",
-                dtr_kernels_name(kernels), dtype_name[linear->dtype % 4], linear->out, linear->in);
+                dtr_kernels_name(kernels), dtr_dtype_name(linear->dtype), linear->out, linear->in);
     kernels->told = true;
     return kernels->base;
 }
