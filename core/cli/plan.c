@@ -117,19 +117,11 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
     return DTR_OK;
 }
 
-static bool uniform(const struct dtr_plan *plan, uint32_t strategy) {
-    for (uint32_t g = 0; g < plan->groups; g++)
-        if (plan->strategy[g] != strategy)
-            return false;
-    return true;
-}
-
 /* Every strategy is `single` then. */
 static bool is_alone(const struct dtr_plan *plan) {
     for (uint32_t i = 1; i < plan->devices; i++)
-        for (uint32_t d = 0; d <= plan->divisions; d++)
-            if (plan->share[i] > 0 || (d < plan->divisions && dtr_plan_holds(plan, d, i)))
-                return false;
+        if (dtr_plan_uses(plan, i))
+            return false;
     return plan->devices > 1;
 }
 
@@ -146,9 +138,8 @@ static int candidates(struct job *job, struct dtr_error *error) {
         /* Each as if it alone had to be open: cut as it needs, and no finer. */
         memset(plan->open, 0, plan->strategies);
         plan->open[i] = 1;
-        for (uint32_t g = 0; g < plan->groups; g++)
-            plan->strategy[g] = i;
-        const bool chosen = uniform(job->opened.plan, i);
+        dtr_plan_make_uniform(plan, i);
+        const bool chosen = dtr_plan_is_uniform(job->opened.plan, i);
         if (i && !chosen && is_alone(plan))
             continue;
         found |= chosen;

@@ -118,15 +118,19 @@ out_plan:
 
 /* --- the choice ------------------------------------------------------------------------------- */
 
+/* Where all comes from one, or goes to one. */
+static bool is_rooted(enum dtr_collective_kind kind) {
+    return kind == DTR_GATHER || kind == DTR_SCATTER || kind == DTR_BROADCAST;
+}
+
 bool dtr_collective_may(enum dtr_collective_kind kind, enum dtr_algorithm algorithm) {
-    /* Where all comes from one, or goes to one, others but trees and straight lines are detours;
-     * only a sum gains by being formed in one place. */
-    const bool rooted = kind == DTR_GATHER || kind == DTR_SCATTER || kind == DTR_BROADCAST;
+    /* With one end others but trees and straight lines are detours; only a sum gains by being
+     * formed in one place. */
     if (algorithm == DTR_STAR)
         return kind == DTR_ALL_REDUCE;
     if (kind == DTR_TRANSFER)
         return algorithm == DTR_DIRECT;
-    return !rooted || algorithm == DTR_DIRECT || algorithm == DTR_BRUCK;
+    return !is_rooted(kind) || algorithm == DTR_DIRECT || algorithm == DTR_BRUCK;
 }
 
 /* More devices than this are not tried: the choice has to be quick. */
@@ -151,7 +155,8 @@ struct chooser {
     double best_s[DTR_SIZE_CLASSES];
 };
 
-static double copy_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
+/* Of what moves, only the moving counts. */
+static double no_time_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
     (void)arg;
     (void)schedule;
     (void)step;
@@ -178,8 +183,7 @@ static int try_size(struct chooser *c, double scale, double *latency_p, struct d
 /* By how much an algorithm takes longer than the simulator says; `bytes`: of the whole matrix. */
 static double slowdown(const struct chooser *c, enum dtr_collective_kind kind,
                        enum dtr_algorithm algorithm, double bytes) {
-    const bool rooted = kind == DTR_GATHER || kind == DTR_SCATTER || kind == DTR_BROADCAST;
-    if (!c->collides || algorithm != DTR_DIRECT || rooted || c->devices < 3)
+    if (!c->collides || algorithm != DTR_DIRECT || is_rooted(kind) || c->devices < 3)
         return 1;
     return bytes / c->devices < collision_bytes ? 1 : collision;
 }
@@ -272,7 +276,7 @@ int dtr_collective_choose(struct dtr_ways *ways, uint32_t devices, const struct 
     c.waited_s = malloc(most * sizeof *c.waited_s);
     int status = c.link && c.waited_s ? DTR_OK : dtr_fail_memory(error);
     c.cost.link = c.link;
-    c.cost.step_s = copy_s;
+    c.cost.step_s = no_time_s;
     for (; c.count_class <= dtr_count_class(devices) && !status; c.count_class++)
         status = choose_class(&c, error);
     free(c.link);

@@ -142,6 +142,25 @@ static int check_divisions(const struct dtr_plan *plan, struct dtr_error *error)
     return DTR_OK;
 }
 
+bool dtr_plan_uses(const struct dtr_plan *plan, uint32_t device) {
+    for (uint32_t d = 0; d < plan->divisions; d++)
+        if (dtr_plan_holds(plan, d, device))
+            return true;
+    return plan->share[device] > 0;
+}
+
+bool dtr_plan_is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
+    for (uint32_t g = 0; g < plan->groups; g++)
+        if (plan->strategy[g] != strategy)
+            return false;
+    return true;
+}
+
+void dtr_plan_make_uniform(struct dtr_plan *plan, uint32_t strategy) {
+    for (uint32_t g = 0; g < plan->groups; g++)
+        plan->strategy[g] = strategy;
+}
+
 int dtr_plan_place(struct dtr_plan *plan, const struct dtr_device_info *device, size_t stride,
                    struct dtr_error *error) {
     uint32_t taking = 0;

@@ -22,6 +22,13 @@ static inline bool dtr_plan_holds(const struct dtr_plan *plan, uint32_t division
     return plan->holds[(size_t)division * plan->devices + device] != 0;
 }
 
+/* Whether the device has a part in the plan: a share, or a sub-block. */
+bool dtr_plan_uses(const struct dtr_plan *plan, uint32_t device);
+
+/* Whether all groups go by that strategy; and has them do so. */
+bool dtr_plan_is_uniform(const struct dtr_plan *plan, uint32_t strategy);
+void dtr_plan_make_uniform(struct dtr_plan *plan, uint32_t strategy);
+
 /* Shares as given; divisions by hand where any device has them, else in proportion to the shares:
  * with no more taking devices than divisions by the largest remainder, neighbours together; with
  * more, every division gets a device and the rest go where the least share is.

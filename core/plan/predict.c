@@ -20,13 +20,6 @@ struct reduced {
     const struct dtr_profile *profile;
 };
 
-static bool counts(const struct dtr_plan *plan, uint32_t device) {
-    bool holds = false;
-    for (uint32_t d = 0; d < plan->divisions; d++)
-        holds |= dtr_plan_holds(plan, d, device);
-    return device == 0 || plan->share[device] > 0 || holds;
-}
-
 static void reduce_plan(const struct dtr_plan *plan, struct reduced *reduced) {
     struct dtr_plan *own = reduced->plan;
     own->tiles = plan->tiles;
@@ -55,7 +48,7 @@ static int reduce(const struct dtr_plan *plan, const struct dtr_profile *profile
     *reduced = (struct reduced){.profile = profile};
     reduced->device = malloc(plan->devices * sizeof *reduced->device);
     for (uint32_t i = 0; reduced->device && i < plan->devices; i++)
-        if (counts(plan, i))
+        if (i == 0 || dtr_plan_uses(plan, i))
             reduced->device[count++] = i;
     reduced->link = calloc((size_t)count * count + 1, sizeof *reduced->link);
     reduced->plan = dtr_plan_create(&shape, count, plan->strategies, error);
@@ -76,12 +69,6 @@ static double step_s(void *arg, const struct dtr_schedule *schedule, const struc
 }
 
 /* --- schedules and weights -------------------------------------------------------------------- */
-
-static void free_all(struct dtr_schedule **schedules, uint32_t devices) {
-    for (uint32_t i = 0; schedules && i < devices; i++)
-        dtr_schedule_free(schedules[i]);
-    free(schedules);
-}
 
 static int compare_keys(const void *a, const void *b) {
     const struct dtr_weight_key *x = a, *y = b;
@@ -146,12 +133,11 @@ static int hold_strategy(const struct dtr_lowering *request, struct dtr_plan *pl
     if (!schedules)
         return dtr_fail_memory(error);
     lowering.plan = plan;
-    for (uint32_t g = 0; g < plan->groups; g++)
-        plan->strategy[g] = strategy;
+    dtr_plan_make_uniform(plan, strategy);
     int status = dtr_lower_all(&lowering, schedules, error);
     if (!status)
         status = hold_all(holdings, schedules, plan->devices, error);
-    free_all(schedules, plan->devices);
+    dtr_schedules_free(schedules, plan->devices);
     return status;
 }
 
@@ -164,13 +150,6 @@ static void note_holding(struct holding *holding, const struct dtr_model_shape *
         prediction->memory_bytes[device] = bytes + holding->arena_bytes;
 }
 
-static bool is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
-    for (uint32_t g = 0; g < plan->groups; g++)
-        if (plan->strategy[g] != strategy)
-            return false;
-    return true;
-}
-
 /* `schedules`: those of the plan as it is, where they are at hand, or NULL. */
 static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
                  struct dtr_schedule *const *schedules, struct dtr_prediction *prediction,
@@ -178,7 +157,7 @@ static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
     struct dtr_plan *plan = reduced->plan;
     uint32_t at_hand = plan->strategies;
     for (uint32_t i = 0; i < plan->strategies && schedules; i++)
-        if (plan->open[i] && is_uniform(plan, i))
+        if (plan->open[i] && dtr_plan_is_uniform(plan, i))
             at_hand = i;
     struct holding *holdings = calloc(plan->devices, sizeof *holdings);
     if (!holdings)
@@ -301,7 +280,7 @@ int dtr_predict(const struct dtr_lowering *request, const struct dtr_plan *plan,
     clear_memory(prediction, plan->devices);
     if (!status && asks_memory(prediction))
         status = weigh(request, &reduced, schedules, prediction, error);
-    free_all(schedules, count);
+    dtr_schedules_free(schedules, count);
     reduced_free(&reduced);
     return status;
 }

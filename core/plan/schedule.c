@@ -23,6 +23,12 @@ void dtr_schedule_free(struct dtr_schedule *schedule) {
     free(schedule);
 }
 
+void dtr_schedules_free(struct dtr_schedule **schedules, uint32_t count) {
+    for (uint32_t i = 0; schedules && i < count; i++)
+        dtr_schedule_free(schedules[i]);
+    free(schedules);
+}
+
 const char *dtr_step_kind_name(enum dtr_step_kind kind) {
     static const char *const names[DTR_STEP_KINDS] = {
         [DTR_STEP_EMBED] = "embed",         [DTR_STEP_LINEAR] = "linear",

@@ -152,6 +152,9 @@ struct dtr_schedule {
 
 void dtr_schedule_free(struct dtr_schedule *schedule);
 
+/* An array of them too; it may be NULL, and so may each. */
+void dtr_schedules_free(struct dtr_schedule **schedules, uint32_t count);
+
 /* Names of kinds, for people. */
 const char *dtr_step_kind_name(enum dtr_step_kind kind);
 const char *dtr_collective_kind_name(enum dtr_collective_kind kind);

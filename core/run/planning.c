@@ -191,7 +191,7 @@ int dtr_planning_read_profile(const struct dtr_experiment *experiment,
     return status;
 }
 
-/* --- creation --------------------------------------------------------------------------------- */
+/* --- the problem ------------------------------------------------------------------------------ */
 
 static void describe_problem(struct dtr_planning *planning,
                              const struct dtr_session_options *options) {
@@ -249,6 +249,113 @@ static int take_members(struct dtr_planning *planning, const struct dtr_members 
                    : DTR_OK;
 }
 
+/* --- collectives ------------------------------------------------------------------------------ */
+
+/* The keys of [transport] that say how they go. */
+static const char *const way_keys[] = {
+    [DTR_ALL_GATHER] = "all_gather", [DTR_ALL_TO_ALL] = "all_to_all",
+    [DTR_GATHER] = "gather",         [DTR_SCATTER] = "scatter",
+    [DTR_BROADCAST] = "broadcast",   [DTR_REDUCE_SCATTER] = "reduce_scatter",
+    [DTR_ALL_REDUCE] = "all_reduce",
+};
+enum { WAYS = sizeof way_keys / sizeof way_keys[0] };
+
+static enum dtr_algorithm wanted_way(const struct dtr_experiment *experiment, uint32_t kind) {
+    return (enum dtr_algorithm)(experiment->way[kind] - 1);
+}
+
+/* Whether large messages of several devices to one get in each other's way. */
+static bool collides(const struct dtr_planning *planning) {
+    struct dtr_chain chain;
+    struct dtr_error ignored = {0};
+    return !dtr_experiment_chain(planning->experiment, DTR_TRANSPORT, 0, &chain, &ignored) &&
+           chain.plugin[0]->caps & DTR_CAP_COLLIDES;
+}
+
+/* Links as of a switch of 1000 Mbit/s, for want of measured ones.  The caller frees. */
+static struct dtr_link *usual_links(uint32_t devices) {
+    const size_t links = (size_t)devices * devices;
+    struct dtr_link *link = malloc(links * sizeof *link);
+    for (size_t i = 0; i < links && link; i++)
+        link[i] = (struct dtr_link){.latency_s = 100e-6, .bytes_per_s = 125e6};
+    return link;
+}
+
+/* What suits the links, if they were measured or messages collide. */
+static int suit_links(struct dtr_planning *planning, struct dtr_error *error) {
+    const struct dtr_profile *profile = planning->profile;
+    const bool collide = collides(planning);
+    if (!profile && !collide)
+        return DTR_OK;
+    struct dtr_link *usual = profile ? NULL : usual_links(planning->count);
+    const struct dtr_cost cost = {
+        .link = profile ? profile->link : usual,
+        .start_s = dtr_profile_start_s(),
+        .message_s = profile ? profile->message_s : 0,
+    };
+    const int status = cost.link ? dtr_collective_choose(&planning->ways, planning->count, &cost,
+                                                         collide, error)
+                                 : dtr_fail_memory(error);
+    free(usual);
+    return status;
+}
+
+/* What the experiment insists on, and for the rest what suits the links.  Nothing is insisted on
+ * among those who are left when a device was lost. */
+static int choose_ways(struct dtr_planning *planning, struct dtr_error *error) {
+    const struct dtr_experiment *experiment = planning->experiment;
+    for (uint32_t kind = 0; kind < WAYS; kind++)
+        if (experiment->way[kind] && planning->count == experiment->devices)
+            dtr_ways_insist(&planning->ways, kind, wanted_way(experiment, kind));
+    return suit_links(planning, error);
+}
+
+static int try_lowering(const struct dtr_lowering *lowering, struct dtr_error *error) {
+    const uint32_t devices = lowering->plan->devices;
+    struct dtr_schedule **schedules = calloc(devices, sizeof *schedules);
+    const int status =
+        schedules ? dtr_lower_all(lowering, schedules, error) : dtr_fail_memory(error);
+    dtr_schedules_free(schedules, devices);
+    return status;
+}
+
+/* Whether the collectives of one kind can go as the experiment says, in every open strategy. */
+static int check_way(const struct dtr_planning *planning, struct dtr_plan *plan, uint32_t kind,
+                     struct dtr_error *error) {
+    struct dtr_ways only = {0};
+    struct dtr_lowering lowering = planning->lowering;
+    lowering.sequences = planning->request.sequences;
+    lowering.lengths = planning->request.lengths;
+    lowering.plan = plan;
+    lowering.ways = &only;
+    dtr_ways_insist(&only, kind, wanted_way(planning->experiment, kind));
+    int status = DTR_OK;
+    for (uint32_t i = 0; i < plan->strategies && !status; i++) {
+        if (!plan->open[i])
+            continue;
+        dtr_plan_make_uniform(plan, i);
+        status = try_lowering(&lowering, error);
+    }
+    if (status == DTR_E_CONFIG)
+        dtr_error_prefix(error, "%s: [transport] %s",
+                         dtr_experiment_origin(planning->experiment, "transport", way_keys[kind]),
+                         way_keys[kind]);
+    return status;
+}
+
+static int check_ways(const struct dtr_planning *planning, const struct dtr_plan *plan,
+                      struct dtr_error *error) {
+    struct dtr_plan *copy = dtr_plan_copy(plan, error);
+    int status = copy ? DTR_OK : DTR_E_MEMORY;
+    for (uint32_t kind = 0; kind < WAYS && !status; kind++)
+        if (dtr_ways_insist_on(&planning->ways, kind))
+            status = check_way(planning, copy, kind, error);
+    dtr_plan_free(copy);
+    return status;
+}
+
+/* --- creation --------------------------------------------------------------------------------- */
+
 int dtr_planning_create(const struct dtr_experiment *experiment,
                         const struct dtr_session_options *options, const struct dtr_model *model,
                         const struct dtr_profile *profile, const struct dtr_members *members,
@@ -272,6 +379,8 @@ int dtr_planning_create(const struct dtr_experiment *experiment,
         status = describe_devices(planning, error);
     }
     if (!status)
+        status = choose_ways(planning, error);
+    if (!status)
         status = open_planner(planning, log, error);
     if (status)
         dtr_planning_free(planning);
@@ -292,113 +401,6 @@ void dtr_planning_free(struct dtr_planning *planning) {
     free(planning->lengths);
     free(planning->observed);
     free(planning);
-}
-
-/* --- collectives ------------------------------------------------------------------------------ */
-
-/* The keys of [transport] that say how they go. */
-static const char *const way_keys[] = {
-    [DTR_ALL_GATHER] = "all_gather", [DTR_ALL_TO_ALL] = "all_to_all",
-    [DTR_GATHER] = "gather",         [DTR_SCATTER] = "scatter",
-    [DTR_BROADCAST] = "broadcast",   [DTR_REDUCE_SCATTER] = "reduce_scatter",
-    [DTR_ALL_REDUCE] = "all_reduce",
-};
-enum { WAYS = sizeof way_keys / sizeof way_keys[0] };
-
-static double step_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
-    return dtr_profile_step_s(arg, schedule->device, schedule, step);
-}
-
-/* Whether large messages of several devices to one get in each other's way. */
-static bool collides(const struct dtr_planning *planning) {
-    struct dtr_chain chain;
-    struct dtr_error ignored = {0};
-    return !dtr_experiment_chain(planning->experiment, DTR_TRANSPORT, 0, &chain, &ignored) &&
-           chain.plugin[0]->caps & DTR_CAP_COLLIDES;
-}
-
-static int choose_by_profile(const struct dtr_planning *planning, struct dtr_ways *ways,
-                             struct dtr_error *error) {
-    const struct dtr_cost cost = {
-        .arg = planning->profile,
-        .step_s = step_s,
-        .link = planning->profile->link,
-        .start_s = dtr_profile_start_s(),
-        .message_s = planning->profile->message_s,
-    };
-    return dtr_collective_choose(ways, planning->count, &cost, collides(planning), error);
-}
-
-/* Where nothing was measured but messages collide: as on a switch of 1000 Mbit/s. */
-static int choose_by_habit(const struct dtr_planning *planning, struct dtr_ways *ways,
-                           struct dtr_error *error) {
-    const size_t links = (size_t)planning->count * planning->count;
-    struct dtr_link *link = malloc(links * sizeof *link);
-    if (!link)
-        return dtr_fail_memory(error);
-    for (size_t i = 0; i < links; i++)
-        link[i] = (struct dtr_link){.latency_s = 100e-6, .bytes_per_s = 125e6};
-    const struct dtr_cost cost = {.link = link, .start_s = dtr_profile_start_s()};
-    const int status = dtr_collective_choose(ways, planning->count, &cost, true, error);
-    free(link);
-    return status;
-}
-
-/* What the experiment insists on, and for the rest what suits the links.  Nothing is insisted on
- * among those who are left when a device was lost. */
-static int choose_ways(const struct dtr_planning *planning, struct dtr_ways *ways,
-                       struct dtr_error *error) {
-    const struct dtr_experiment *experiment = planning->experiment;
-    *ways = (struct dtr_ways){0};
-    for (uint32_t kind = 0; kind < WAYS; kind++)
-        if (experiment->way[kind] && planning->count == experiment->devices)
-            dtr_ways_insist(ways, kind, (enum dtr_algorithm)(experiment->way[kind] - 1));
-    if (planning->profile)
-        return choose_by_profile(planning, ways, error);
-    return collides(planning) ? choose_by_habit(planning, ways, error) : DTR_OK;
-}
-
-static void blame_way(const struct dtr_planning *planning, struct dtr_error *error) {
-    for (uint32_t kind = 0; kind < WAYS; kind++)
-        if (planning->experiment->way[kind] &&
-            strncmp(error->text + sizeof "the " - 1, dtr_collective_kind_name(kind),
-                    strlen(dtr_collective_kind_name(kind))) == 0)
-            dtr_error_prefix(
-                error, "%s: [transport] %s",
-                dtr_experiment_origin(planning->experiment, "transport", way_keys[kind]),
-                way_keys[kind]);
-}
-
-/* Whether every collective of every open strategy can go as the experiment says. */
-static int check_ways(const struct dtr_planning *planning, const struct dtr_plan *plan,
-                      struct dtr_error *error) {
-    bool any = false;
-    for (uint32_t kind = 0; kind < WAYS; kind++)
-        any |= planning->experiment->way[kind] != 0;
-    if (!any)
-        return DTR_OK;
-    struct dtr_plan *copy = dtr_plan_copy(plan, error);
-    struct dtr_lowering lowering = planning->lowering;
-    lowering.sequences = planning->request.sequences;
-    lowering.lengths = planning->request.lengths;
-    lowering.plan = copy;
-    int status = copy ? DTR_OK : DTR_E_MEMORY;
-    for (uint32_t i = 0; i < plan->strategies * plan->devices && !status; i++) {
-        struct dtr_schedule *schedule;
-        const uint32_t strategy = i / plan->devices;
-        if (!plan->open[strategy])
-            continue;
-        for (uint32_t g = 0; g < plan->groups; g++)
-            copy->strategy[g] = strategy;
-        lowering.device = i % plan->devices;
-        status = dtr_lower(&lowering, &schedule, error);
-        if (!status)
-            dtr_schedule_free(schedule);
-    }
-    dtr_plan_free(copy);
-    if (status == DTR_E_CONFIG)
-        blame_way(planning, error);
-    return status;
 }
 
 /* --- plans ------------------------------------------------------------------------------------ */
@@ -474,12 +476,10 @@ static int try_plan(struct dtr_planning *planning, const uint32_t *strategy,
         dtr_plan_create(&planning->model->shape, planning->count, dtr_strategy_count(), error);
     int status = plan ? dtr_plan_place(plan, planning->devices, sizeof *planning->devices, error)
                       : DTR_E_MEMORY;
-    if (!status)
-        status = choose_ways(planning, &planning->ways, error);
     if (!status && !strategy)
         status = ask(planning, plan, false, error);
-    for (uint32_t g = 0; g < planning->model->shape.groups && !status && strategy; g++) {
-        plan->strategy[g] = *strategy;
+    if (!status && strategy) {
+        dtr_plan_make_uniform(plan, *strategy);
         plan->open[*strategy] = 1;
     }
     if (!status) {
