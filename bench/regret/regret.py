@@ -82,7 +82,10 @@ def run(command, settings, *extra):
     line = [program, command, os.path.join(here, "regret.ini"), *extra]
     for key, value in settings.items():
         line += ["--set", f"{key}={value}"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        return 1, "", "did not end within 300 s"
     return done.returncode, done.stdout, done.stderr.strip()
 
 
