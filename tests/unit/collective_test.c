@@ -236,9 +236,9 @@ static void compare(const struct dtr_collective_shape *shape, enum dtr_algorithm
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static const double even[DEVICES_MOST] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
-static const double odd[DEVICES_MOST] = {3, 1, 2.5, 0.2, 7, 1, 1.3, 0.1, 4};
+static const double uneven[DEVICES_MOST] = {3, 1, 2.5, 0.2, 7, 1, 1.3, 0.1, 4};
 static const double empty[DEVICES_MOST] = {0, 2, 1, 0, 1, 3, 0, 0, 1};
-static const double *const shares[] = {even, odd, empty};
+static const double *const shares[] = {even, uneven, empty};
 
 static void every_algorithm_ends_alike(void **state) {
     (void)state;
