@@ -5,28 +5,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "base/error.h"
 
 #define NS_PER_S UINT64_C(1000000000)
-#define HUGE_PAGE ((size_t)2 << 20) /* of most machines; on others a hint that is not taken */
 
 static const struct dtr_services *services_of(const struct dtr_host *host) {
     return (const struct dtr_services *)host;
-}
-
-/* Weights are read from end to end, page after page: of what is large, the whole huge pages are
- * asked for, and not the rest, which would take memory that nobody uses.  It is all the same to the
- * caller whether the system grants them. */
-static void ask_for_huge_pages(void *memory, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-    madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-#else
-    (void)memory;
-    (void)bytes;
-#endif
 }
 
 static void *host_allocate(const struct dtr_host *host, size_t align, size_t bytes) {
@@ -34,13 +20,7 @@ static void *host_allocate(const struct dtr_host *host, size_t align, size_t byt
     void *memory;
     if (align < sizeof(void *))
         align = sizeof(void *);
-    if (bytes >= HUGE_PAGE && align < HUGE_PAGE)
-        align = HUGE_PAGE;
-    if (posix_memalign(&memory, align, bytes ? bytes : 1))
-        return NULL;
-    if (bytes >= HUGE_PAGE)
-        ask_for_huge_pages(memory, bytes);
-    return memory;
+    return posix_memalign(&memory, align, bytes ? bytes : 1) ? NULL : memory;
 }
 
 static void host_release(const struct dtr_host *host, void *memory) {
