@@ -135,6 +135,8 @@ static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *rea
                       struct dtr_error *error) {
     struct dtr_address address;
     struct dtr_link_frame link;
+    struct dtr_trial trial;
+    struct dtr_trial_times times;
     struct dtr_ready ready;
     struct dtr_done done;
     const char *kernel;
@@ -156,7 +158,12 @@ static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *rea
     case DTR_FRAME_PROBED:
         return dtr_read_probed(reader, 2, &kernel, seconds, error);
     case DTR_FRAME_LINK:
+    case DTR_FRAME_LINKED:
         return dtr_read_link(reader, &link, error);
+    case DTR_FRAME_TRIAL:
+        return dtr_read_trial(reader, DEVICES, &trial, error);
+    case DTR_FRAME_TRIED:
+        return dtr_read_tried(reader, &times, error);
     case DTR_FRAME_PLAN:
         return read_plan(stage, reader, error);
     case DTR_FRAME_READY:
