@@ -10,7 +10,7 @@
 #include "plan/route.h"
 
 /* A rectangle of a whole matrix. */
-struct dtr_piece {
+struct dtr_rectangle {
     struct dtr_range rows, columns;
 };
 
@@ -46,25 +46,25 @@ int32_t dtr_assembly_end(struct dtr_assembly *a);
 
 /* --- who has what of a matrix (exchange.c) -------------------------------------------------- */
 
-bool dtr_piece_empty(struct dtr_piece piece);
-struct dtr_piece dtr_piece_intersect(struct dtr_piece a, struct dtr_piece b);
+bool dtr_rectangle_empty(struct dtr_rectangle piece);
+struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_rectangle b);
 
 /* The index-th rectangle that the device has under the spread; false after the last. */
-bool dtr_piece_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                    uint32_t *index, struct dtr_piece *piece);
+bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                        uint32_t *index, struct dtr_rectangle *piece);
 
 /* Narrows a held rectangle to what this device is the source of: of what several have, each sends
  * an equal share of the rows. */
-struct dtr_piece dtr_piece_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
-                                     uint32_t device, struct dtr_piece piece);
+struct dtr_rectangle dtr_rectangle_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
+                                             uint32_t device, struct dtr_rectangle piece);
 
 /* Whether the device has all of a rectangle. */
-bool dtr_piece_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                       struct dtr_piece wanted);
+bool dtr_rectangle_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                           struct dtr_rectangle wanted);
 
 /* This device's view of a rectangle that lies in one of its own. */
-struct dtr_view dtr_piece_view(struct dtr_builder *b, const struct dtr_spread *spread,
-                               struct dtr_piece piece);
+struct dtr_view dtr_rectangle_view(struct dtr_builder *b, const struct dtr_spread *spread,
+                                   struct dtr_rectangle piece);
 
 /* The rows that travel in one tile from a device. */
 struct dtr_range dtr_tile_rows(struct dtr_builder *b, const struct dtr_spread *from,

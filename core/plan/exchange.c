@@ -10,16 +10,16 @@
 #include "plan/assembly.h"
 #include "plan/builder_memory.h"
 
-bool dtr_piece_empty(struct dtr_piece piece) {
+bool dtr_rectangle_empty(struct dtr_rectangle piece) {
     return dtr_range_empty(piece.rows) || dtr_range_empty(piece.columns);
 }
 
-struct dtr_piece dtr_piece_intersect(struct dtr_piece a, struct dtr_piece b) {
-    return (struct dtr_piece){dtr_range_intersect(a.rows, b.rows),
-                              dtr_range_intersect(a.columns, b.columns)};
+struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_rectangle b) {
+    return (struct dtr_rectangle){dtr_range_intersect(a.rows, b.rows),
+                                  dtr_range_intersect(a.columns, b.columns)};
 }
 
-static bool piece_contains(struct dtr_piece outer, struct dtr_piece inner) {
+static bool piece_contains(struct dtr_rectangle outer, struct dtr_rectangle inner) {
     return outer.rows.begin <= inner.rows.begin && outer.rows.end >= inner.rows.end &&
            outer.columns.begin <= inner.columns.begin && outer.columns.end >= inner.columns.end;
 }
@@ -33,22 +33,22 @@ static struct dtr_range slice_columns(const struct dtr_builder *b, const struct 
 }
 
 /* The index-th rectangle that the device has under the spread; false after the last. */
-bool dtr_piece_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                    uint32_t *index, struct dtr_piece *piece) {
+bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                        uint32_t *index, struct dtr_rectangle *piece) {
     const struct dtr_range rows = {0, b->rows}, columns = {0, spread->columns};
     if (spread->layout == DTR_LAYOUT_SLICES) {
         while (*index < b->model->divisions) {
             const uint32_t division = (*index)++;
             if (!dtr_plan_holds(b->plan, division, device))
                 continue;
-            *piece = (struct dtr_piece){rows, slice_columns(b, spread, division)};
+            *piece = (struct dtr_rectangle){rows, slice_columns(b, spread, division)};
             return true;
         }
         return false;
     }
     if ((*index)++)
         return false;
-    *piece = (struct dtr_piece){rows, columns};
+    *piece = (struct dtr_rectangle){rows, columns};
     if (spread->layout == DTR_LAYOUT_ROOT)
         return device == spread->root;
     if (spread->layout == DTR_LAYOUT_WHOLE)
@@ -61,13 +61,13 @@ bool dtr_piece_held(struct dtr_builder *b, const struct dtr_spread *spread, uint
         piece->columns =
             (struct dtr_range){heads.begin * block.head_size, heads.end * block.head_size};
     }
-    return !dtr_piece_empty(*piece);
+    return !dtr_rectangle_empty(*piece);
 }
 
 /* Of what several devices have, each sends an equal share of the rows: narrows a held piece to
  * what this device is the source of. */
-struct dtr_piece dtr_piece_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
-                                     uint32_t device, struct dtr_piece piece) {
+struct dtr_rectangle dtr_rectangle_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
+                                             uint32_t device, struct dtr_rectangle piece) {
     if (spread->layout != DTR_LAYOUT_SLICES && spread->layout != DTR_LAYOUT_WHOLE)
         return piece;
     const struct dtr_team *team =
@@ -87,8 +87,8 @@ struct dtr_range dtr_tile_rows(struct dtr_builder *b, const struct dtr_spread *f
 }
 
 /* This device's view of a rectangle that lies in one of its pieces. */
-struct dtr_view dtr_piece_view(struct dtr_builder *b, const struct dtr_spread *spread,
-                               struct dtr_piece piece) {
+struct dtr_view dtr_rectangle_view(struct dtr_builder *b, const struct dtr_spread *spread,
+                                   struct dtr_rectangle piece) {
     const struct dtr_range rows = {0, b->rows};
     if (spread->layout != DTR_LAYOUT_SLICES) {
         struct dtr_view view = dtr_buffer_view(b, spread->name, rows, spread->columns);
@@ -109,11 +109,11 @@ struct dtr_view dtr_piece_view(struct dtr_builder *b, const struct dtr_spread *s
 
 struct dtr_view dtr_spread_view(struct dtr_builder *b, const struct dtr_spread *spread,
                                 uint32_t division) {
-    const struct dtr_piece all = {{0, b->rows}, {0, spread->columns}};
+    const struct dtr_rectangle all = {{0, b->rows}, {0, spread->columns}};
     if (spread->layout != DTR_LAYOUT_SLICES)
-        return dtr_piece_view(b, spread, all);
-    return dtr_piece_view(b, spread,
-                          (struct dtr_piece){all.rows, slice_columns(b, spread, division)});
+        return dtr_rectangle_view(b, spread, all);
+    return dtr_rectangle_view(b, spread,
+                              (struct dtr_rectangle){all.rows, slice_columns(b, spread, division)});
 }
 
 struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout) {
@@ -122,10 +122,10 @@ struct dtr_spread dtr_hidden(const struct dtr_builder *b, enum dtr_layout layout
 
 /* --- exchanges -------------------------------------------------------------------------------- */
 
-bool dtr_piece_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                       struct dtr_piece wanted) {
-    struct dtr_piece held;
-    for (uint32_t i = 0; dtr_piece_held(b, spread, device, &i, &held);)
+bool dtr_rectangle_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
+                           struct dtr_rectangle wanted) {
+    struct dtr_rectangle held;
+    for (uint32_t i = 0; dtr_rectangle_held(b, spread, device, &i, &held);)
         if (piece_contains(held, wanted))
             return true;
     return false;
@@ -137,17 +137,18 @@ static void exchange_pair(struct dtr_assembly *a, const struct dtr_spread *from,
                           uint32_t target) {
     struct dtr_builder *b = a->b;
     const bool sends = source == b->device;
-    struct dtr_piece have, want;
+    struct dtr_rectangle have, want;
     dtr_assembly_next_message(a);
-    for (uint32_t i = 0; dtr_piece_held(b, from, source, &i, &have);) {
-        have = dtr_piece_of_source(b, from, source, have);
+    for (uint32_t i = 0; dtr_rectangle_held(b, from, source, &i, &have);) {
+        have = dtr_rectangle_of_source(b, from, source, have);
         have.rows = dtr_range_intersect(have.rows, rows);
-        for (uint32_t j = 0; dtr_piece_held(b, to, target, &j, &want);) {
-            const struct dtr_piece moved = dtr_piece_intersect(have, want);
-            if (dtr_piece_empty(moved) || dtr_piece_is_held(b, from, target, moved))
+        for (uint32_t j = 0; dtr_rectangle_held(b, to, target, &j, &want);) {
+            const struct dtr_rectangle moved = dtr_rectangle_intersect(have, want);
+            if (dtr_rectangle_empty(moved) || dtr_rectangle_is_held(b, from, target, moved))
                 continue;
             dtr_assembly_add(a, sends ? DTR_MESSAGE_SEND : DTR_MESSAGE_RECEIVE,
-                             sends ? target : source, dtr_piece_view(b, sends ? from : to, moved));
+                             sends ? target : source,
+                             dtr_rectangle_view(b, sends ? from : to, moved));
         }
     }
 }
@@ -155,15 +156,15 @@ static void exchange_pair(struct dtr_assembly *a, const struct dtr_spread *from,
 /* What this device has and wants in another buffer. */
 static void copy_held(struct dtr_builder *b, const struct dtr_spread *from,
                       const struct dtr_spread *to, struct dtr_range rows) {
-    struct dtr_piece have, want;
-    for (uint32_t i = 0; dtr_piece_held(b, from, b->device, &i, &have);) {
+    struct dtr_rectangle have, want;
+    for (uint32_t i = 0; dtr_rectangle_held(b, from, b->device, &i, &have);) {
         have.rows = dtr_range_intersect(have.rows, rows);
-        for (uint32_t j = 0; dtr_piece_held(b, to, b->device, &j, &want);) {
-            const struct dtr_piece moved = dtr_piece_intersect(have, want);
-            if (dtr_piece_empty(moved))
+        for (uint32_t j = 0; dtr_rectangle_held(b, to, b->device, &j, &want);) {
+            const struct dtr_rectangle moved = dtr_rectangle_intersect(have, want);
+            if (dtr_rectangle_empty(moved))
                 continue;
-            const struct dtr_view in = dtr_piece_view(b, from, moved),
-                                  out = dtr_piece_view(b, to, moved);
+            const struct dtr_view in = dtr_rectangle_view(b, from, moved),
+                                  out = dtr_rectangle_view(b, to, moved);
             if (in.buffer != out.buffer)
                 dtr_emit_copy(b, in, out);
         }
@@ -183,8 +184,8 @@ static void exchange_straight(struct dtr_assembly *a, const struct dtr_spread *f
     struct dtr_builder *b = a->b;
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t target = (b->device + step) % b->devices;
-        exchange_pair(a, from, to, dtr_pair_rows(b, from, b->device, target, tile, tiles), b->device,
-                      target);
+        exchange_pair(a, from, to, dtr_pair_rows(b, from, b->device, target, tile, tiles),
+                      b->device, target);
     }
     for (uint32_t step = 1; step < b->devices; step++) {
         const uint32_t source = (b->device + b->devices - step) % b->devices;

@@ -195,10 +195,10 @@ struct exchange {
 
 /* The index-th rectangle that a device is the source of, in those rows; false after the last. */
 static bool source_piece(struct dtr_builder *b, const struct exchange *exchange, uint32_t device,
-                         struct dtr_range rows, uint32_t *index, struct dtr_piece *piece) {
-    if (!dtr_piece_held(b, exchange->from, device, index, piece))
+                         struct dtr_range rows, uint32_t *index, struct dtr_rectangle *piece) {
+    if (!dtr_rectangle_held(b, exchange->from, device, index, piece))
         return false;
-    *piece = dtr_piece_of_source(b, exchange->from, device, *piece);
+    *piece = dtr_rectangle_of_source(b, exchange->from, device, *piece);
     piece->rows = dtr_range_intersect(piece->rows, rows);
     return true;
 }
@@ -210,18 +210,20 @@ static void add_shared(struct relay *relay, const struct leg *leg, void *arg) {
     const uint32_t source = relay->devices[leg->source];
     const struct dtr_range rows =
         dtr_tile_rows(b, exchange->from, source, exchange->tile, exchange->tiles);
-    struct dtr_piece piece;
+    struct dtr_rectangle piece;
     for (uint32_t i = 0; source_piece(b, exchange, source, rows, &i, &piece);) {
-        if (dtr_piece_empty(piece) || dtr_piece_is_held(b, exchange->from, receiver, piece))
+        if (dtr_rectangle_empty(piece) || dtr_rectangle_is_held(b, exchange->from, receiver, piece))
             continue;
-        const bool own = dtr_piece_is_held(b, exchange->from, b->device, piece);
-        add_view(relay, leg, false, dtr_piece_view(b, own ? exchange->from : exchange->to, piece));
+        const bool own = dtr_rectangle_is_held(b, exchange->from, b->device, piece);
+        add_view(relay, leg, false,
+                 dtr_rectangle_view(b, own ? exchange->from : exchange->to, piece));
     }
 }
 
 /* Where what is for others waits between two hops. */
 static struct dtr_view passing_view(struct dtr_builder *b, const struct dtr_spread *to,
-                                    const struct leg *leg, uint32_t index, struct dtr_piece piece) {
+                                    const struct leg *leg, uint32_t index,
+                                    struct dtr_rectangle piece) {
     char name[48];
     snprintf(name, sizeof name, "pass.%s.%u.%u.%u", to->name, leg->source, leg->target, index);
     return dtr_buffer_view(b, name, piece.rows, dtr_range_count(piece.columns));
@@ -233,16 +235,17 @@ static void add_private(struct relay *relay, const struct leg *leg, void *arg) {
     const uint32_t source = relay->devices[leg->source], target = relay->devices[leg->target];
     const struct dtr_range rows =
         dtr_pair_rows(b, exchange->from, source, target, exchange->tile, exchange->tiles);
-    struct dtr_piece have, want;
+    struct dtr_rectangle have, want;
     uint32_t index = 0;
     for (uint32_t i = 0; source_piece(b, exchange, source, rows, &i, &have);)
-        for (uint32_t j = 0; dtr_piece_held(b, exchange->to, target, &j, &want); index++) {
-            const struct dtr_piece moved = dtr_piece_intersect(have, want);
-            if (dtr_piece_empty(moved) || dtr_piece_is_held(b, exchange->from, target, moved))
+        for (uint32_t j = 0; dtr_rectangle_held(b, exchange->to, target, &j, &want); index++) {
+            const struct dtr_rectangle moved = dtr_rectangle_intersect(have, want);
+            if (dtr_rectangle_empty(moved) ||
+                dtr_rectangle_is_held(b, exchange->from, target, moved))
                 continue;
             add_view(relay, leg, false,
-                     leg->source == relay->me   ? dtr_piece_view(b, exchange->from, moved)
-                     : leg->target == relay->me ? dtr_piece_view(b, exchange->to, moved)
+                     leg->source == relay->me   ? dtr_rectangle_view(b, exchange->from, moved)
+                     : leg->target == relay->me ? dtr_rectangle_view(b, exchange->to, moved)
                                                 : passing_view(b, exchange->to, leg, index, moved));
         }
 }
@@ -252,10 +255,10 @@ static bool join_exchange(struct relay *relay, const struct exchange *exchange) 
     struct dtr_builder *b = relay->a->b;
     uint32_t sources = 0, others = 0;
     for (uint32_t device = 0; device < b->devices; device++) {
-        struct dtr_piece piece;
+        struct dtr_rectangle piece;
         uint32_t i = 0, j = 0;
-        const bool has = dtr_piece_held(b, exchange->from, device, &i, &piece);
-        const bool wants = dtr_piece_held(b, exchange->to, device, &j, &piece);
+        const bool has = dtr_rectangle_held(b, exchange->from, device, &i, &piece);
+        const bool wants = dtr_rectangle_held(b, exchange->to, device, &j, &piece);
         if (has || wants)
             relay_join(relay, device);
         sources += has;
@@ -293,13 +296,13 @@ struct sum {
 static void add_scattered(struct relay *relay, const struct leg *leg, void *arg) {
     const struct sum *sum = arg;
     struct dtr_builder *b = relay->a->b;
-    struct dtr_piece piece;
-    for (uint32_t i = 0; dtr_piece_held(b, sum->to, relay->devices[leg->target], &i, &piece);) {
+    struct dtr_rectangle piece;
+    for (uint32_t i = 0; dtr_rectangle_held(b, sum->to, relay->devices[leg->target], &i, &piece);) {
         struct dtr_view view = sum->partial;
         view.rows = piece.rows;
         view.columns = piece.columns;
         add_view(relay, leg, true,
-                 leg->target == relay->me ? dtr_piece_view(b, sum->to, piece) : view);
+                 leg->target == relay->me ? dtr_rectangle_view(b, sum->to, piece) : view);
     }
 }
 
@@ -312,10 +315,10 @@ bool dtr_relay_reduce_scatter(struct dtr_assembly *a, const struct dtr_range *pa
     if (!relay_begin(&relay, a))
         return false;
     for (uint32_t device = 0; device < b->devices; device++) {
-        struct dtr_piece piece;
+        struct dtr_rectangle piece;
         uint32_t i = 0;
         const bool adds = !dtr_range_empty(part[device]);
-        if (!adds && !dtr_piece_held(b, to, device, &i, &piece))
+        if (!adds && !dtr_rectangle_held(b, to, device, &i, &piece))
             continue;
         all_add &= adds;
         relay_join(&relay, device);

@@ -79,12 +79,12 @@ int32_t dtr_emit_all_reduce(struct dtr_builder *b, const struct dtr_team *team,
 
 /* What this device adds to its own share is there already. */
 static void copy_own(struct dtr_builder *b, struct dtr_view partial, const struct dtr_spread *to) {
-    struct dtr_piece piece;
-    for (uint32_t i = 0; dtr_piece_held(b, to, b->device, &i, &piece);) {
+    struct dtr_rectangle piece;
+    for (uint32_t i = 0; dtr_rectangle_held(b, to, b->device, &i, &piece);) {
         struct dtr_view in = partial;
         in.rows = piece.rows;
         in.columns = piece.columns;
-        const struct dtr_view out = dtr_piece_view(b, to, piece);
+        const struct dtr_view out = dtr_rectangle_view(b, to, piece);
         if (in.buffer != out.buffer)
             dtr_emit_copy(b, in, out);
     }
@@ -94,11 +94,11 @@ static void scatter_straight(struct dtr_assembly *a, const struct dtr_range *par
                              struct dtr_view partial, const struct dtr_spread *to) {
     struct dtr_builder *b = a->b;
     const bool contributes = !dtr_range_empty(part[b->device]);
-    struct dtr_piece piece;
+    struct dtr_rectangle piece;
     for (uint32_t step = 1; contributes && step < b->devices; step++) {
         const uint32_t peer = (b->device + step) % b->devices;
         dtr_assembly_next_message(a);
-        for (uint32_t i = 0; dtr_piece_held(b, to, peer, &i, &piece);) {
+        for (uint32_t i = 0; dtr_rectangle_held(b, to, peer, &i, &piece);) {
             struct dtr_view view = partial;
             view.rows = piece.rows;
             view.columns = piece.columns;
@@ -110,9 +110,9 @@ static void scatter_straight(struct dtr_assembly *a, const struct dtr_range *par
         if (i == b->device || dtr_range_empty(part[i]))
             continue;
         dtr_assembly_next_message(a);
-        for (uint32_t j = 0; dtr_piece_held(b, to, b->device, &j, &piece);)
+        for (uint32_t j = 0; dtr_rectangle_held(b, to, b->device, &j, &piece);)
             dtr_assembly_add(a, replace ? DTR_MESSAGE_RECEIVE : DTR_MESSAGE_REDUCE, i,
-                             dtr_piece_view(b, to, piece));
+                             dtr_rectangle_view(b, to, piece));
         replace = false;
     }
 }
