@@ -14,6 +14,7 @@
 #include "plan/strategy.h"
 #include "run/channel.h"
 #include "run/protocol.h"
+#include "run/shard.h"
 
 enum { DEVICES = 3 };
 
@@ -29,11 +30,12 @@ static const struct dtr_log quiet = {.level = DTR_LOG_ERROR, .fd = -1};
 static char *describe(void) {
     char *text;
     const int length = asprintf(&text,
-                                "[model]\nconfig = %s\nweights = random\ntask = classify\n"
+                                "[model]\nconfig = %s\nweights = %s\ntask = classify\n"
                                 "[input]\nrandom = yes\nsequence_length = 24\nbatch = 2\n"
                                 "[kernel]\nplugin = reference\n[transport]\nplugin = shm\n"
                                 "[planner]\nplugin = fixed\n[planner.fixed]\nstrategy = bp+sp\n",
-                                fuzz_fixture("full-4/config.json"));
+                                fuzz_fixture("full-4/config.json"),
+                                fuzz_fixture("full-4/model.safetensors"));
     fuzz_need(length > 0, "no memory");
     return text;
 }
@@ -129,6 +131,17 @@ static int read_probes(struct dtr_reader *reader, struct dtr_error *error) {
     return status;
 }
 
+/* What a worker asks for, and what it is sent, begin alike. */
+static int read_piece(const struct stage *stage, struct dtr_reader *reader) {
+    static uint8_t bytes[DTR_PIECE_BYTES_MAX];
+    struct dtr_piece piece;
+    size_t length;
+    dtr_read_piece(reader, &piece);
+    if (dtr_supply_copy(stage->device->model, &piece, bytes, &length))
+        fuzz_need(length && length <= sizeof bytes, "a piece is too long");
+    return DTR_OK;
+}
+
 /* --- all -------------------------------------------------------------------------------------- */
 
 static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *reader,
@@ -164,6 +177,9 @@ static int read_frame(struct stage *stage, uint32_t type, struct dtr_reader *rea
         return dtr_read_trial(reader, DEVICES, &trial, error);
     case DTR_FRAME_TRIED:
         return dtr_read_tried(reader, &times, error);
+    case DTR_FRAME_FETCH:
+    case DTR_FRAME_PIECE:
+        return read_piece(stage, reader);
     case DTR_FRAME_PLAN:
         return read_plan(stage, reader, error);
     case DTR_FRAME_READY:
