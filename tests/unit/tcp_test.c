@@ -5,6 +5,9 @@
  */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -97,6 +100,41 @@ static void networks_have_interfaces(void **state) {
         else
             assert_false(found);
     }
+}
+
+/* Connections of both kinds, those that call and those that are accepted. */
+static void nobody_paces(void **state) {
+    (void)state;
+    static const char *const names[] = {"", "reno"};
+    for (size_t i = 0; i < 2; i++) {
+        struct meet_place place = {.listener = -1, .congestion = names[i]};
+        const struct endpoint_choice choice = {.interface = "", .address = ""};
+        char text[64], own[2][16] = {"", ""};
+        int fd[2];
+        assert_int_equal(meet_listen(&services.host, &choice, &place, text, sizeof text, NULL), 0);
+        assert_int_equal(socket_connect(NULL, &place.here, names[i], &fd[0]), 0);
+        fcntl(place.listener, F_SETFL, 0);
+        fd[1] = accept(place.listener, NULL, NULL);
+        assert_true(fd[1] >= 0);
+        for (int k = 0; k < 2; k++) {
+            socklen_t length = sizeof own[k] - 1;
+            assert_int_equal(getsockopt(fd[k], IPPROTO_TCP, TCP_CONGESTION, own[k], &length), 0);
+            close(fd[k]);
+        }
+        assert_string_equal(own[0], own[1]);
+        assert_string_not_equal(own[0], "bbr");
+        if (names[i][0])
+            assert_string_equal(own[0], names[i]);
+        meet_close(&place);
+    }
+    struct meet_place place = {.listener = -1, .congestion = "nonesuch"};
+    const struct endpoint_choice choice = {.interface = "", .address = ""};
+    struct dtr_error error = {.status = DTR_OK};
+    char text[64];
+    assert_int_equal(meet_listen(&services.host, &choice, &place, text, sizeof text, &error),
+                     DTR_E_CONFIG);
+    assert_non_null(strstr(error.text, "'nonesuch'"));
+    assert_int_equal(place.listener, -1);
 }
 
 /* --- handshakes --- */
@@ -217,8 +255,11 @@ struct device {
     struct dtr_error error;
 };
 
-static const struct tcp_params plain = {
-    .interface = "", .address = "", .peer_timeout_ms = 10000, .spin_us = 0, .unexpected = 1 << 20};
+static const struct tcp_params plain = {.interface = "",
+                                        .address = "",
+                                        .congestion = "",
+                                        .peer_timeout_ms = 10000,
+                                        .unexpected = 1 << 20};
 
 static void device_open(struct device *device, uint32_t index, char *address) {
     const struct dtr_open how = {
@@ -301,7 +342,7 @@ int main(void) {
         cmocka_unit_test(networks_have_interfaces),  cmocka_unit_test(friends_meet),
         cmocka_unit_test(keys_must_match),           cmocka_unit_test(groups_must_match),
         cmocka_unit_test(nobody_else_is_heard),      cmocka_unit_test(strangers_do_not_disturb),
-        cmocka_unit_test(other_machines_need_a_key),
+        cmocka_unit_test(other_machines_need_a_key), cmocka_unit_test(nobody_paces),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

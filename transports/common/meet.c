@@ -100,7 +100,8 @@ static void call(struct joining *joining, uint32_t index) {
     const uint64_t now = now_of(joining);
     int fd;
     joining->why[index] =
-        socket_connect(&joining->meeting->place->here, &joining->peer[index].endpoint, &fd);
+        socket_connect(&joining->meeting->place->here, &joining->peer[index].endpoint,
+                       joining->meeting->place->congestion, &fd);
     if (joining->why[index]) {
         joining->retry_ns[index] = now + RETRY_NS;
         return;
@@ -343,6 +344,13 @@ int meet_listen(const struct dtr_host *host, const struct endpoint_choice *choic
                               strerror(cause));
         }
         place->here = here;
+        const int refused = socket_congestion(place->listener, place->congestion);
+        if (refused) {
+            meet_close(place);
+            return host->fail(error, DTR_E_CONFIG,
+                              "the kernel does not let us have the congestion control '%.40s': %s",
+                              place->congestion, strerror(refused));
+        }
     }
     if (endpoint_print(&place->here, text, bytes))
         return host->fail(error, DTR_E_CONFIG, "no room for an address in %zu bytes", bytes);

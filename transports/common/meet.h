@@ -17,6 +17,7 @@
 struct meet_place {
     int listener; /* -1: nowhere yet */
     struct endpoint here;
+    const char *congestion; /* as for socket_congestion(), of all connections */
 };
 
 struct meet_peer {

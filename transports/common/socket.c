@@ -258,6 +258,23 @@ static int stream_socket(int family) {
     return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
+static int set_congestion(int fd, const char *name) {
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ? errno : 0;
+}
+
+int socket_congestion(int fd, const char *name) {
+    char own[16] = "";
+    socklen_t length = sizeof own - 1;
+    if (name && name[0])
+        return set_congestion(fd, name);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, own, &length) || strncmp(own, "bbr", 3) != 0)
+        return 0;
+    /* What an unprivileged process may choose is the administrator's to say, but for reno. */
+    if (set_congestion(fd, "cubic"))
+        set_congestion(fd, "reno");
+    return 0;
+}
+
 int socket_listen(struct endpoint *endpoint, int *fd_p) {
     const int one = 1;
     const int fd = stream_socket(endpoint->address.ss_family);
@@ -298,10 +315,12 @@ static int bind_host(int fd, const struct endpoint *from) {
     return bind(fd, (struct sockaddr *)&any.address, any.length);
 }
 
-int socket_connect(const struct endpoint *from, const struct endpoint *to, int *fd_p) {
+int socket_connect(const struct endpoint *from, const struct endpoint *to, const char *congestion,
+                   int *fd_p) {
     const int fd = stream_socket(to->address.ss_family);
     if (fd < 0)
         return errno;
+    socket_congestion(fd, congestion);
     if ((from && from->address.ss_family == to->address.ss_family && bind_host(fd, from)) ||
         (connect(fd, (const struct sockaddr *)&to->address, to->length) && errno != EINPROGRESS)) {
         const int cause = errno;

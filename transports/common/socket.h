@@ -39,6 +39,11 @@ struct endpoint_choice {
 int endpoint_choose(const struct dtr_host *host, const struct endpoint_choice *choice,
                     struct endpoint *endpoint_p, struct dtr_error *error);
 
+/* The kernel's congestion control of a socket that is not connected yet, or of the connections that
+ * a listener accepts.  "" or NULL: the system's, but for BBR, which paces by what was delivered of
+ * late: a device that waited for others is taken for a slow line.  An errno. */
+int socket_congestion(int fd, const char *name);
+
 /* Non-blocking.  Listens and fills in the port that was chosen; returns an errno. */
 int socket_listen(struct endpoint *endpoint, int *fd_p);
 
@@ -46,9 +51,10 @@ int socket_listen(struct endpoint *endpoint, int *fd_p);
 int socket_listen_everywhere(int *fd_p);
 uint16_t socket_port(int fd);
 
-/* Starts to connect, from `from` unless it is NULL; the result comes when the socket is writable.
- * An errno. */
-int socket_connect(const struct endpoint *from, const struct endpoint *to, int *fd_p);
+/* Starts to connect, from `from` unless it is NULL, with that congestion control; the result comes
+ * when the socket is writable.  An errno. */
+int socket_connect(const struct endpoint *from, const struct endpoint *to, const char *congestion,
+                   int *fd_p);
 
 /* No delays, and an end to a silent peer after `timeout_ms` (0: never). */
 void socket_tune(int fd, uint32_t timeout_ms);

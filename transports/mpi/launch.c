@@ -192,7 +192,7 @@ static int call_place(struct mpi *mpi, const struct endpoint *place, uint64_t de
         .devices = (uint32_t)mpi->size, .device = (uint32_t)mpi->rank, .key = mpi->key};
     struct handshake shake;
     int fd;
-    errno = socket_connect(NULL, place, &fd);
+    errno = socket_connect(NULL, place, NULL, &fd);
     if (errno)
         return -1;
     if (handshake_call(&shake, &group, fd, 0, now) &&

@@ -39,6 +39,13 @@ static const struct dtr_param params[] = {
      .help = "A peer whose machine or network is silent for so long is lost; 0: never.",
      .type = DTR_INT,
      .offset = offsetof(struct tcp_params, peer_timeout_ms)},
+    {.key = "congestion",
+     .fallback = "",
+     .help =
+         "The kernel's congestion control, such as cubic; by default the system's, but cubic or "
+         "reno for bbr.",
+     .type = DTR_TEXT,
+     .offset = offsetof(struct tcp_params, congestion)},
     {.key = "spin_us",
      .fallback = "-1",
      .unit = "us",
@@ -263,8 +270,10 @@ static int tcp_open(const struct dtr_host *host, const struct dtr_open *how, voi
     struct tcp *tcp = host->allocate(host, _Alignof(struct tcp), sizeof *tcp);
     if (!tcp)
         return host->fail(error, DTR_E_MEMORY, "out of memory");
-    *tcp = (struct tcp){
-        .host = host, .params = given, .threads = how->threads, .place = {.listener = -1}};
+    *tcp = (struct tcp){.host = host,
+                        .params = given,
+                        .threads = how->threads,
+                        .place = {.listener = -1, .congestion = given->congestion}};
     tcp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (tcp->bell < 0) {
         const int status = host->fail(error, DTR_E_SYSTEM, "an event: %s", strerror(errno));

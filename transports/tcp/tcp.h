@@ -10,7 +10,7 @@
 #include "common/meet.h"
 
 struct tcp_params {
-    const char *interface, *address;
+    const char *interface, *address, *congestion;
     int64_t port;
     int64_t peer_timeout_ms;
     int64_t spin_us;
