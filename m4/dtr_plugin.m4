@@ -33,6 +33,7 @@ AC_DEFUN([DTR_SUMMARY], [
 $PACKAGE_NAME $PACKAGE_VERSION
   compiler   $CC $CFLAGS
   prefix     $prefix
+  pinning    $dtr_hwloc
 
 Plugins
 $DTR_SUMMARY_PLUGINS

@@ -12,6 +12,7 @@
 
 #include "base/cores.h"
 #include "base/suggest.h"
+#include "base/topology.h"
 #include "config/store.h"
 #include "plugin/registry.h"
 
@@ -343,7 +344,8 @@ static int make_device(struct dtr_experiment_store *store, uint32_t device, uint
         .divisions = values->divisions,
         .dtype = kernel->dtype,
     };
-    return check_divisions(store, device, &values->divisions, error);
+    status = dtr_cores_read(store, device, &store->settings[device], error);
+    return status ? status : check_divisions(store, device, &values->divisions, error);
 }
 
 /* Asked for by the experiment, not what comes of more devices than cores. */
@@ -381,8 +383,10 @@ static int make_devices(struct dtr_experiment_store *store, struct dtr_error *er
     }
     if (shares <= 0)
         return dtr_fail_at(store, "device", "share", error, "share: no device has one above zero");
-    warn_of_threads(store, cores);
-    return DTR_OK;
+    const int status = dtr_cores_settle(store, error);
+    if (!status)
+        warn_of_threads(store, cores);
+    return status;
 }
 
 /* --- the plugins ------------------------------------------------------------------------------ */
@@ -546,6 +550,8 @@ void dtr_experiment_free(struct dtr_experiment *experiment) {
             dtr_values_free(dtr_section(DTR_SECTION_DEVICE)->table, store->device[i]);
         if (store->kernel)
             dtr_values_free(dtr_section(DTR_SECTION_KERNEL)->table, store->kernel[i]);
+        if (store->settings)
+            free(store->settings[i].cores.core);
     }
     for (int i = 0; i < DTR_SECTIONS; i++)
         dtr_values_free(dtr_section((enum dtr_section_id)i)->table, store->section[i]);
@@ -554,6 +560,7 @@ void dtr_experiment_free(struct dtr_experiment *experiment) {
     free(store->device);
     free(store->kernel);
     free(store->settings);
+    dtr_topology_free(store->topology);
     free(store->folder);
     free(store->working);
     dtr_ini_free(store->ini);

@@ -11,6 +11,7 @@
 #include <detransformer/plugin.h>
 #include <stdbool.h>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -25,8 +26,10 @@ struct dtr_model_overrides {
 
 /* One device's settings: [device] under [device.N]. */
 struct dtr_device_settings {
-    uint32_t threads; /* resolved: at least one */
-    uint64_t memory;  /* bytes, 0: not limited  */
+    uint32_t threads;           /* resolved: at least one */
+    bool pinned;                /* its compute threads are bound to cores of its machine: */
+    struct dtr_core_list cores; /* as given; of `auto` only after dtr_experiment_pin() */
+    uint64_t memory;            /* bytes, 0: not limited */
     double share;
     bool has_divisions;        /* placed by hand */
     struct dtr_list divisions; /* words, checked to be numbers */
@@ -40,7 +43,8 @@ struct dtr_grid {
     struct dtr_list values;
 };
 
-struct dtr_plugins; /* plugin/registry.h */
+struct dtr_plugins;  /* plugin/registry.h */
+struct dtr_topology; /* base/topology.h */
 struct dtr_experiment_store;
 
 /* Belongs to dtr_experiment_load(); constant afterwards. */
@@ -72,6 +76,8 @@ struct dtr_experiment {
     uint64_t lost_after_ns; /* silent for so long: lost */
     uint64_t hung_after_ns; /* at one step for so long: lost; 0: never */
     struct dtr_device_settings *device; /* [devices] */
+    /* Of this machine; NULL: no device on it is pinned. */
+    const struct dtr_topology *topology;
 
     int32_t dtype;                   /* enum dtr_dtype, [kernel] dtype */
     int32_t wire;                    /* enum dtr_dtype, [transport] wire */
@@ -126,6 +132,11 @@ struct dtr_chain {
 };
 int dtr_experiment_chain(const struct dtr_experiment *experiment, enum dtr_kind kind,
                          uint32_t device, struct dtr_chain *chain, struct dtr_error *error);
+
+/* Settles which of this machine's cores a device that is pinned computes on, and with `auto` its
+ * default number of threads; refuses what the machine does not have: DTR_E_CONFIG.  Done when an
+ * experiment is loaded for the devices on this machine; a worker does it for its own. */
+int dtr_experiment_pin(struct dtr_experiment *experiment, uint32_t device, struct dtr_error *error);
 
 /* Refuses an experiment that names files to the device's kernel and transport plugins, other than
  * by default: those of another machine mean nothing here, or what nobody here wanted.

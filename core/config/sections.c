@@ -177,9 +177,17 @@ static const struct dtr_param device[] = {
     {.key = "threads",
      .fallback = "0",
      .range = "0..4096",
-     .help = "Compute threads; 0: the machine's cores, shared by the devices on it.",
+     .help = "Compute threads; 0: as many as cores are given, or else the machine's processors, "
+             "shared by the devices on it.",
      .type = DTR_INT,
      AT(device, threads)},
+    {.key = "cores",
+     .fallback = "any",
+     .help = "Where the threads are pinned, on the device's machine; any: nowhere; auto: to a share "
+             "of its cores, the devices on it having one each; or cores such as 0-3,6 by hwloc's "
+             "logical numbers.",
+     .type = DTR_TEXT,
+     AT(device, cores)},
     {.key = "memory",
      .fallback = "0",
      .help = "The most memory the device may use; 0: not limited.",

@@ -56,6 +56,7 @@ struct dtr_section_cluster {
 
 struct dtr_section_device {
     int64_t threads;
+    const char *cores;
     uint64_t memory;
     double share;
     struct dtr_list divisions;

@@ -30,6 +30,7 @@ struct dtr_experiment_store {
     void **device;               /* [devices] struct dtr_section_device */
     void **kernel;               /* [devices] struct dtr_section_kernel */
     struct dtr_device_settings *settings;
+    struct dtr_topology *topology; /* of this machine, once asked for */
     struct dtr_block **blocks;
     size_t blocks_count;
     const struct dtr_plugin *automatic[DTR_PLANNER + 1]; /* by kind, once chosen */
@@ -115,6 +116,13 @@ bool dtr_plugin_differs(const struct dtr_experiment_store *store, const struct d
 /* The file is there and can be read. */
 int dtr_file_check(const struct dtr_experiment_store *store, const char *section, const char *key,
                    const char *path, struct dtr_error *error);
+
+/* --- pinning.c: [device] cores ---------------------------------------------------------------- */
+
+/* Reads what the device is pinned to, and settles that for the devices on this machine. */
+int dtr_cores_read(const struct dtr_experiment_store *store, uint32_t device,
+                   struct dtr_device_settings *settings, struct dtr_error *error);
+int dtr_cores_settle(struct dtr_experiment_store *store, struct dtr_error *error);
 
 /* --- chains.c: the plugins -------------------------------------------------------------------- */
 

@@ -80,6 +80,10 @@ void dtr_chain_close(struct dtr_open_chain *open) {
     free(open);
 }
 
+void dtr_chain_threads(const struct dtr_open_chain *open, dtr_thread_visit *visit, void *arg) {
+    dtr_pool_threads(open->pool, visit, arg);
+}
+
 const struct dtr_instance *dtr_chain_top(const struct dtr_open_chain *open) {
     return open->count ? &open->instance[open->count - 1] : NULL;
 }

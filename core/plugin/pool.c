@@ -111,6 +111,11 @@ int dtr_pool_create(uint32_t threads, struct dtr_pool **pool_p, struct dtr_error
     return DTR_OK;
 }
 
+void dtr_pool_threads(const struct dtr_pool *pool, dtr_thread_visit *visit, void *arg) {
+    for (uint32_t i = 0; i < pool->helpers; i++)
+        visit(arg, i + 1, pool->helper[i]);
+}
+
 void dtr_pool_free(struct dtr_pool *pool) {
     if (!pool)
         return;

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "plugin/pool.h"
 
 struct dtr_plugins;
 
@@ -82,6 +83,9 @@ int dtr_chain_open(const struct dtr_chain *chain, const struct dtr_log *log, uin
                    uint32_t device, uint32_t devices, struct dtr_open_chain **open_p,
                    struct dtr_error *error);
 void dtr_chain_close(struct dtr_open_chain *open); /* from the top down; NULL is allowed */
+
+/* The threads behind dtr_host.parallel(), see dtr_pool_threads(). */
+void dtr_chain_threads(const struct dtr_open_chain *open, dtr_thread_visit *visit, void *arg);
 
 /* The outermost instance. */
 const struct dtr_instance *dtr_chain_top(const struct dtr_open_chain *open);

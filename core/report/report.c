@@ -331,6 +331,10 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     const struct dtr_device_report *device = &report->devices[index];
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "kernel", dtr_session_kernel(report->session, index));
+    if (dtr_session_cores(report->session, index))
+        cJSON_AddStringToObject(json, "cores", dtr_session_cores(report->session, index));
+    else
+        cJSON_AddNullToObject(json, "cores");
     cJSON_AddNumberToObject(json, "compute_ms", (double)device->times.compute_ns * 1e-6);
     cJSON_AddNumberToObject(json, "communicate_ms", (double)device->times.communicate_ns * 1e-6);
     if (device->times.under_way_ns)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plan/strategy.h"
+#include "run/pinning.h"
 
 /* Programs that are kept; a request of a new shape takes the place of the one used longest ago. */
 enum { CACHE = 32 };
@@ -91,6 +92,8 @@ void dtr_device_close(struct dtr_device *device) {
     if (!device)
         return;
     dtr_device_leave(device);
+    dtr_pinning_place(device, DTR_PINNING_FREE);
+    free(device->cores);
     free(device->cache);
     dtr_executor_free(device->executor);
     dtr_chain_close(device->transport);
@@ -163,7 +166,11 @@ int dtr_device_join(struct dtr_device *device, const struct dtr_group *group,
         return dtr_fail(error, DTR_E_ABORTED, "joining the group was aborted");
     if (!travels)
         return DTR_OK;
+    /* What a transport starts is not bound to a compute thread's core, and the cores that it finds
+     * are the machine's. */
+    dtr_pinning_place(device, DTR_PINNING_FREE);
     status = transport_ops(device)->join(transport_self(device), group, deadline_ns, error);
+    dtr_pinning_place(device, DTR_PINNING_THREAD);
     device->joined = !status;
     /* An abort of a group that was not joined would be left over for the next. */
     if (status)
@@ -195,8 +202,10 @@ void dtr_device_leave(struct dtr_device *device) {
 static int start_engine(struct dtr_device *device, struct dtr_error *error) {
     if (!device->joined || device->engine)
         return DTR_OK;
+    dtr_pinning_place(device, DTR_PINNING_DEVICE);
     const int status =
         dtr_engine_create(dtr_chain_top(device->transport), device->log, &device->engine, error);
+    dtr_pinning_place(device, DTR_PINNING_THREAD);
     dtr_executor_set_engine(device->executor, device->engine);
     return status;
 }

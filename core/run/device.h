@@ -44,6 +44,7 @@ struct dtr_device {
     struct dtr_session_options options;
     struct dtr_model *model;
     struct dtr_kernels *kernels;
+    char *cores; /* that its compute threads are bound to, "0-3,6"; NULL: they are not */
     struct dtr_open_chain *transport; /* NULL on a single device */
     bool joined;
     pthread_mutex_t lock;   /* guards the three below, which any thread may look at */

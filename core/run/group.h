@@ -37,6 +37,7 @@ struct dtr_peer {
     struct dtr_channel *channel; /* comes and goes under the session's lock */
     char address[DTR_ADDRESS_MAX];
     char kernel[32];
+    char *cores; /* that it has bound its compute threads to, or NULL */
     struct dtr_writer writer;
     atomic_bool lost; /* its channel has ended, or it was given up */
     atomic_uint_least64_t lost_ns;

@@ -91,6 +91,11 @@ void dtr_kernels_close(struct dtr_kernels *kernels) {
     free(kernels);
 }
 
+void dtr_kernels_threads(const struct dtr_kernels *kernels, dtr_thread_visit *visit, void *arg) {
+    dtr_chain_threads(kernels->base_chain, visit, arg);
+    dtr_chain_threads(kernels->chain, visit, arg);
+}
+
 const char *dtr_kernels_name(const struct dtr_kernels *kernels) {
     return kernels->top->plugin->name;
 }

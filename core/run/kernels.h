@@ -38,6 +38,9 @@ int dtr_kernels_open(const struct dtr_experiment *experiment, struct dtr_plugins
                      struct dtr_error *error);
 void dtr_kernels_close(struct dtr_kernels *kernels); /* with all weights */
 
+/* The threads that compute besides the caller, see dtr_pool_threads(). */
+void dtr_kernels_threads(const struct dtr_kernels *kernels, dtr_thread_visit *visit, void *arg);
+
 /* The outermost plugin's name. */
 const char *dtr_kernels_name(const struct dtr_kernels *kernels);
 

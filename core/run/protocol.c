@@ -249,11 +249,13 @@ int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
 void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready) {
     dtr_write_u64(writer, ready->weight_bytes);
     dtr_write_text(writer, ready->kernel);
+    dtr_write_text(writer, ready->cores);
 }
 
 int dtr_read_ready(struct dtr_reader *reader, struct dtr_ready *ready, struct dtr_error *error) {
     ready->weight_bytes = dtr_read_u64(reader);
     ready->kernel = dtr_read_text(reader);
+    ready->cores = dtr_read_text(reader);
     return dtr_reader_done(reader) ? DTR_OK : malformed(error, "report");
 }
 

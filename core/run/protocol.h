@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 3 };
+enum { DTR_PROTOCOL_VERSION = 4 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -82,6 +82,7 @@ int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
 struct dtr_ready {
     uint64_t weight_bytes;
     const char *kernel;
+    const char *cores; /* that its compute threads are bound to; "": to none */
 };
 void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready);
 int dtr_read_ready(struct dtr_reader *reader, struct dtr_ready *ready, struct dtr_error *error);

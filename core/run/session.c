@@ -142,8 +142,10 @@ void dtr_session_close(struct dtr_session *session) {
     dtr_profile_free(session->profile);
     dtr_device_close(session->device);
     dtr_plan_free(session->plan);
-    for (uint32_t i = 0; session->peers && i < session->devices; i++)
+    for (uint32_t i = 0; session->peers && i < session->devices; i++) {
         dtr_writer_free(&session->peers[i].writer);
+        free(session->peers[i].cores);
+    }
     pthread_mutex_destroy(&session->lock);
     free(session->peers);
     free(session->member);
@@ -199,6 +201,10 @@ const struct dtr_plan *dtr_session_current_plan(const struct dtr_session *sessio
 
 const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device) {
     return device ? session->peers[device].kernel : dtr_kernels_name(session->device->kernels);
+}
+
+const char *dtr_session_cores(const struct dtr_session *session, uint32_t device) {
+    return device ? session->peers[device].cores : session->device->cores;
 }
 
 const struct dtr_event *dtr_session_events(const struct dtr_session *session, size_t *count_p) {

@@ -90,6 +90,9 @@ struct dtr_weight_sum dtr_session_weights(const struct dtr_session *session, uin
 /* The kernel plugin in use on a device. */
 const char *dtr_session_kernel(const struct dtr_session *session, uint32_t device);
 
+/* The cores of its machine that a device has bound its compute threads to, "0-3,6", or NULL. */
+const char *dtr_session_cores(const struct dtr_session *session, uint32_t device);
+
 /* The last request as every device ran it (with options.trace): schedule and times of its steps.
  * They live in the session until the next request.  False for a device that took no part. */
 struct dtr_device_trace {

@@ -8,8 +8,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "run/pinning.h"
 
 /* Time for all to join. */
 enum { JOIN_S = 20 };
@@ -47,7 +49,7 @@ int dtr_group_start(struct dtr_session *session, struct dtr_error *error) {
         dtr_group_stage(session, "starting devices", i);
         status = take_in(&session->peers[i], dtr_peer_set_up(&session->peers[i], error), error);
     }
-    return status;
+    return status ? status : dtr_pinning_begin(session->device, error);
 }
 
 /* --- the group -------------------------------------------------------------------------------- */
@@ -151,7 +153,9 @@ static int hear_ready(struct dtr_session *session, struct dtr_peer *peer, uint64
         return dtr_peer_give_up(peer, error);
     session->reports[peer->device].weight_bytes = ready.weight_bytes;
     snprintf(peer->kernel, sizeof peer->kernel, "%s", ready.kernel);
-    return DTR_OK;
+    free(peer->cores);
+    peer->cores = ready.cores[0] ? strdup(ready.cores) : NULL;
+    return ready.cores[0] && !peer->cores ? dtr_fail_memory(error) : DTR_OK;
 }
 
 /* In turns: those that are sent their weights share the leader. */

@@ -12,6 +12,7 @@
 #include "plan/strategy.h"
 #include "run/channel.h"
 #include "run/copies.h"
+#include "run/pinning.h"
 #include "run/probe.h"
 #include "run/protocol.h"
 #include "run/shard.h"
@@ -171,13 +172,16 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
     dtr_ticker_set(worker->heart, worker->experiment->lost_after_ns / BEATS);
     struct dtr_device *device;
     struct dtr_model_source source;
-    status = take_source(worker, &setup, &source, error);
+    status = dtr_experiment_pin(worker->experiment, setup.device, error);
+    if (!status)
+        status = take_source(worker, &setup, &source, error);
     if (!status)
         status = dtr_device_open(worker->experiment, &source, worker->plugins, setup.device,
                                  &setup.options, &worker->named, &device, error);
-    if (!status)
-        atomic_store(&worker->device, device);
-    return status;
+    if (status)
+        return status;
+    atomic_store(&worker->device, device);
+    return dtr_pinning_begin(device, error);
 }
 
 static int tell_address(struct worker *worker, struct dtr_error *error) {
@@ -284,7 +288,8 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
                 (unsigned long long)worker->shard.cached_bytes);
     dtr_write_ready(&worker->writer,
                     &(struct dtr_ready){.weight_bytes = dtr_kernels_bytes(device->kernels),
-                                        .kernel = dtr_kernels_name(device->kernels)});
+                                        .kernel = dtr_kernels_name(device->kernels),
+                                        .cores = device->cores ? device->cores : ""});
     return send_written(worker, DTR_FRAME_READY, error);
 }
 

@@ -370,7 +370,8 @@ static void write_link(struct stage *stage, struct dtr_writer *writer) {
 
 static void write_ready(struct stage *stage, struct dtr_writer *writer) {
     (void)stage;
-    dtr_write_ready(writer, &(struct dtr_ready){.weight_bytes = 1000, .kernel = "reference"});
+    dtr_write_ready(
+        writer, &(struct dtr_ready){.weight_bytes = 1000, .kernel = "reference", .cores = "0-1"});
 }
 
 static void write_request(struct stage *stage, struct dtr_writer *writer) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/topology.h"
 #include "config/experiment.h"
 #include "config/sections.h"
 #include "folder.h"
@@ -194,6 +195,68 @@ static void cores_are_shared(void **state) {
     assert_true(one->device[0].threads >= many->device[0].threads);
     dtr_experiment_free(one);
     dtr_experiment_free(many);
+}
+
+/* Those of a worker are known to it alone. */
+static void cores_give_threads(void **state) {
+    struct fixture *fixture = *state;
+    struct dtr_experiment *experiment =
+        load(fixture,
+             "[model]\nconfig = model.json\nweights = random\n[input]\nrandom = yes\n"
+             "[planner.fixed]\nstrategy = tp\n[cluster]\nlaunch = remote\n"
+             "addresses = 127.0.0.1:7001 127.0.0.1:7002\n"
+             "[device.1]\ncores = 65000-65003\n[device.2]\ncores = 7,5\nthreads = 3\n",
+             NULL);
+    const struct dtr_device_settings *device = experiment->device;
+    assert_false(device[0].pinned);
+    assert_true(device[1].pinned && device[2].pinned);
+    assert_int_equal(device[1].threads, 4);
+    assert_int_equal(device[2].threads, 3);
+    assert_int_equal(device[2].cores.count, 2);
+    assert_int_equal(device[2].cores.core[0], 7);
+    assert_null(experiment->topology);
+    dtr_experiment_free(experiment);
+}
+
+static void expect_dealt(const struct dtr_experiment *experiment) {
+    const struct dtr_device_settings *device = experiment->device;
+    assert_non_null(experiment->topology);
+    assert_int_equal(device[0].threads, 2);
+    assert_int_equal(device[0].cores.core[0], 0);
+    assert_false(device[1].pinned);
+    assert_int_equal(device[2].threads, 1);
+    assert_int_equal(device[2].cores.count, 2);
+    assert_int_equal(device[2].cores.core[0], 4);
+}
+
+/* A made-up machine, shared by the devices on it; a worker comes to the same. */
+static void cores_are_dealt_out(void **state) {
+    struct fixture *fixture = *state;
+    struct dtr_topology *topology;
+    struct dtr_experiment *theirs;
+    struct dtr_error error = {.status = DTR_OK};
+    if (dtr_topology_load(&topology, &error))
+        skip_because(error.text);
+    dtr_topology_free(topology);
+    setenv("HWLOC_SYNTHETIC", "package:2 core:3 pu:2", 1);
+    struct dtr_experiment *experiment =
+        load(fixture,
+             "[model]\nconfig = model.json\nweights = random\n[input]\nrandom = yes\n"
+             "[planner.fixed]\nstrategy = tp\n[cluster]\ndevices = 3\n[device]\ncores = auto\n"
+             "[device.1]\ncores = any\n[device.2]\nthreads = 1\n",
+             NULL);
+    expect_dealt(experiment);
+    char *text = dtr_experiment_print(experiment);
+    assert_int_equal(dtr_experiment_parse("theirs", text, strlen(text), fixture->plugins,
+                                          &fixture->log, &theirs, &error),
+                     DTR_OK);
+    assert_null(theirs->topology);
+    assert_int_equal(dtr_experiment_pin(theirs, 2, &error), DTR_OK);
+    expect_dealt(theirs);
+    unsetenv("HWLOC_SYNTHETIC");
+    free(text);
+    dtr_experiment_free(theirs);
+    dtr_experiment_free(experiment);
 }
 
 static void remote_devices_are_counted(void **state) {
@@ -649,6 +712,8 @@ int main(void) {
         TEST(defaults_are_sensible),
         TEST(devices_differ),
         TEST(cores_are_shared),
+        TEST(cores_give_threads),
+        TEST(cores_are_dealt_out),
         TEST(remote_devices_are_counted),
         TEST(launchers_may_be_named),
         TEST(settings_win),
