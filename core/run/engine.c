@@ -448,8 +448,9 @@ int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uin
     if (!status)
         status = post_round(engine, flight);
     /* What came before it was wanted, and rounds in which there is nothing to do. */
+    advance_all(engine);
     if (!status)
-        status = advance(engine, flight);
+        status = engine->status;
     /* The transport moves messages only in wait(). */
     if (!status && !awaited)
         move(engine, 0);
