@@ -321,14 +321,6 @@ void meet_part(struct meet_peer *peer, uint32_t devices) {
     }
 }
 
-uint32_t meet_neighbours(const struct meeting *meeting, const struct meet_peer *peer) {
-    uint32_t here = 1;
-    for (uint32_t i = 0; i < meeting->group->devices; i++)
-        here += i != meeting->group->device &&
-                endpoint_same_host(&peer[i].endpoint, &meeting->place->here);
-    return here;
-}
-
 int meet_listen(const struct dtr_host *host, const struct endpoint_choice *choice,
                 struct meet_place *place, char *text, size_t bytes, struct dtr_error *error) {
     if (place->listener < 0) {

@@ -47,9 +47,6 @@ void meet_close(struct meet_place *place);
 int meet(const struct meeting *meeting, struct meet_peer *peer, struct dtr_error *error);
 void meet_part(struct meet_peer *peer, uint32_t devices);
 
-/* How many of the group are on this machine, this device included. */
-uint32_t meet_neighbours(const struct meeting *meeting, const struct meet_peer *peer);
-
 /* ppoll() until the deadline; sleeps at most a second at a time, so that a clock that does not run
  * with the machine's does no harm. */
 int meet_poll(const struct dtr_host *host, struct pollfd *set, nfds_t count, uint64_t deadline_ns);

@@ -91,12 +91,6 @@ int endpoint_print(const struct endpoint *endpoint, char *text, size_t bytes) {
     return length < 0 || (size_t)length >= bytes ? ENAMETOOLONG : 0;
 }
 
-bool endpoint_same_host(const struct endpoint *a, const struct endpoint *b) {
-    size_t count, other;
-    const void *x = bytes_of(a, &count), *y = bytes_of(b, &other);
-    return count == other && !memcmp(x, y, count);
-}
-
 static bool is_everything(const struct endpoint *endpoint) {
     static const uint8_t none[16];
     size_t count;

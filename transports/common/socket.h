@@ -25,7 +25,6 @@ bool endpoint_is_loopback(const struct endpoint *endpoint);
 /* An address of an interface, with a port; false for families that are not the Internet's, and for
  * addresses that only mean something on one link. */
 bool endpoint_from(const struct sockaddr *address, uint16_t port, struct endpoint *endpoint_p);
-bool endpoint_same_host(const struct endpoint *a, const struct endpoint *b);
 
 /* The interface of this machine whose network the address is of, the narrowest; false: none is. */
 bool endpoint_interface(const struct endpoint *endpoint, char name[IF_NAMESIZE]);

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/spin.h"
-
 #define LOOK_NS UINT64_C(100000)
 
 /* What a join needs besides the endpoint. */
@@ -219,7 +217,6 @@ int mpi_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
     mpi->device = group->device;
     mpi->joined = true;
     mpi->changed = false;
-    mpi->spin_ns = spin_ns(mpi->params->spin_us, mpi->threads, group->devices);
     status = form(&joining, error);
 out:
     if (status)

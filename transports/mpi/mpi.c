@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,11 @@ struct mpi_slab {
 
 static const struct dtr_param params[] = {
     {.key = "spin_us",
-     .fallback = "-1",
+     .fallback = "100",
      .unit = "us",
-     .range = "-1..1000000",
-     .help = "How long to look for messages without a pause; -1: 20 where each thread of each "
-             "device has a core, else 0.",
+     .range = "0..1000000",
+     .help = "How long to look for messages, giving way to others in between, before "
+             "longer pauses.",
      .type = DTR_INT,
      .offset = offsetof(struct mpi_params, spin_us)},
     {.key = NULL},
@@ -358,8 +359,10 @@ static int mpi_wait(void *self, uint64_t deadline_ns) {
         const uint64_t now = host->now_ns(host);
         if (now >= deadline_ns)
             return DTR_E_TIMEOUT;
-        if (now - started < mpi->spin_ns)
+        if (now - started < (uint64_t)mpi->params->spin_us * 1000) {
+            sched_yield();
             continue;
+        }
         const uint64_t left = deadline_ns - now;
         mpi_doze(mpi, pause < left ? pause : left);
         pause = pause < DOZE_MOST_NS ? pause * 2 : DOZE_MOST_NS;
@@ -426,8 +429,7 @@ static int mpi_open(const struct dtr_host *host, const struct dtr_open *how, voi
     struct mpi *mpi = host->allocate(host, _Alignof(struct mpi), sizeof *mpi);
     if (!mpi)
         return host->fail(error, DTR_E_MEMORY, "out of memory");
-    *mpi =
-        (struct mpi){.host = host, .params = how->params, .threads = how->threads, .listener = -1};
+    *mpi = (struct mpi){.host = host, .params = how->params, .listener = -1};
     for (uint32_t i = 0; i < MPI_CHANNELS; i++)
         mpi->channel[i] = MPI_COMM_NULL;
     mpi->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -40,7 +40,6 @@ struct mpi_counter {
 struct mpi {
     const struct dtr_host *host;
     const struct mpi_params *params;
-    uint32_t threads;
     int bell;       /* an eventfd */
     int rank, size; /* size 0: MPI was not asked yet */
 
@@ -58,7 +57,6 @@ struct mpi {
     MPI_Comm channel[MPI_CHANNELS];
     uint32_t channels, tag_bits;
     struct mpi_counter *counter; /* [devices] */
-    uint64_t spin_ns;
 
     /* What is under way, at the same place in each. */
     uint32_t active, room;

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "common/proof.h"
-#include "common/spin.h"
 
 #define LOOK_NS UINT64_C(2000000)
 #define FLUSH_NS UINT64_C(200000000)
@@ -231,8 +230,6 @@ static int form(struct joining *joining, struct dtr_error *error) {
         status = meet(&meeting, rdma->line, error);
     if (status)
         return status;
-    rdma->spin_ns =
-        spin_ns(rdma->params->spin_us, rdma->threads, meet_neighbours(&meeting, rdma->line));
     status = exchange_cards(joining, error);
     return status ? status : greet_all(joining, error);
 }

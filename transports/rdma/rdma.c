@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -49,11 +50,11 @@ static const struct dtr_param params[] = {
      .type = DTR_INT,
      .offset = offsetof(struct rdma_params, peer_timeout_ms)},
     {.key = "spin_us",
-     .fallback = "-1",
+     .fallback = "100",
      .unit = "us",
-     .range = "-1..1000000",
-     .help = "How long to look for messages before sleeping; -1: 20 where each thread of each "
-             "device on this machine has a core, else 0.",
+     .range = "0..1000000",
+     .help = "How long to look for messages, giving way to others in between, before "
+             "sleeping.",
      .type = DTR_INT,
      .offset = offsetof(struct rdma_params, spin_us)},
     {.key = "unexpected",
@@ -201,11 +202,12 @@ static int rdma_wait(void *self, uint64_t deadline_ns) {
             return now_is < 0 ? now_is : DTR_OK;
         const uint64_t now = host->now_ns(host);
         const bool late = now >= deadline_ns;
-        if (late || (now - started < rdma->spin_ns)) {
+        if (late || now - started < (uint64_t)rdma->params->spin_us * 1000) {
             if (now - rdma->looked_ns >= LOOK_NS)
                 doze(rdma, 0);
             if (late)
                 return rdma->changed ? DTR_OK : DTR_E_TIMEOUT;
+            sched_yield();
             continue;
         }
         const uint64_t left = deadline_ns - now;
@@ -280,7 +282,6 @@ static int rdma_open(const struct dtr_host *host, const struct dtr_open *how, vo
         return host->fail(error, DTR_E_MEMORY, "out of memory");
     *rdma = (struct rdma){.host = host,
                           .params = given,
-                          .threads = how->threads,
                           .place = {.listener = -1},
                           .fabric = {.host = host, .fd = -1},
                           .lost_peer = -1};

@@ -101,7 +101,6 @@ struct transfer_slab;
 struct rdma {
     const struct dtr_host *host;
     const struct rdma_params *params;
-    uint32_t threads;
     int bell; /* an eventfd */
     struct meet_place place;
     struct fabric fabric;
@@ -111,7 +110,7 @@ struct rdma {
     struct rdma_peer *peer;   /* [devices] */
     struct pollfd *poll;      /* [devices + 2] */
     uint64_t token;           /* that this device wants to see */
-    uint64_t spin_ns, looked_ns;
+    uint64_t looked_ns;
 
     struct packet *spare;
     struct packet_slab *packets;

@@ -5,7 +5,6 @@
  */
 #include "config.h"
 
-#include "common/spin.h"
 #include "shm/shm.h"
 
 #include <errno.h>
@@ -189,7 +188,6 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
         shm_leave(shm);
         return status;
     }
-    shm->spin_ns = spin_ns(shm->params->spin_us, shm->threads, group->devices);
     shm->looked_ns = host->now_ns(host);
     return DTR_OK;
 }

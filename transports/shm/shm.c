@@ -7,6 +7,7 @@
 #include "shm/shm.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,11 +28,11 @@ static const struct dtr_param params[] = {
      .type = DTR_SIZE,
      .offset = offsetof(struct shm_params, unexpected)},
     {.key = "spin_us",
-     .fallback = "-1",
+     .fallback = "100",
      .unit = "us",
-     .range = "-1..1000000",
-     .help = "How long to look for messages before sleeping; -1: 20 where each thread of each "
-             "device has a core, else 0.",
+     .range = "0..1000000",
+     .help = "How long to look for messages, giving way to others in between, before "
+             "sleeping.",
      .type = DTR_INT,
      .offset = offsetof(struct shm_params, spin_us)},
     {.key = NULL},
@@ -139,8 +140,10 @@ static int shm_wait(void *self, uint64_t deadline_ns) {
             continue;
         if (!started)
             started = now;
-        if (now - started < shm->spin_ns)
+        if (now - started < (uint64_t)shm->params->spin_us * 1000) {
+            sched_yield();
             continue;
+        }
         const uint64_t left = deadline_ns - now;
         bell_wait(bell, seen, left < LOOK_NS ? left : LOOK_NS);
     }
@@ -196,8 +199,7 @@ static int endpoint_open(const struct dtr_host *host, const struct dtr_open *how
     struct shm *shm = host->allocate(host, _Alignof(struct shm), sizeof *shm);
     if (!shm)
         return host->fail(error, DTR_E_MEMORY, "out of memory");
-    *shm = (struct shm){
-        .host = host, .params = given, .threads = how->threads, .directory_fd = -1, .lanes_fd = -1};
+    *shm = (struct shm){.host = host, .params = given, .directory_fd = -1, .lanes_fd = -1};
     uint8_t nonce[PROOF_BYTES];
     if (!proof_nonce(nonce)) {
         host->release(host, shm);

@@ -12,7 +12,7 @@
 struct shm_params {
     uint64_t ring;       /* bytes                       */
     uint64_t unexpected; /* bytes                       */
-    int64_t spin_us;     /* -1: by the number of cores  */
+    int64_t spin_us;
 };
 
 struct shm_peer {
@@ -31,7 +31,6 @@ struct shm {
     struct exchange exchange; /* first: its operations are ours */
     const struct dtr_host *host;
     const struct shm_params *params;
-    uint32_t threads;
 
     uint8_t cookie[COOKIE_BYTES];
     int directory_fd;
@@ -42,7 +41,7 @@ struct shm {
     struct lanes_head head;
     struct shm_peer *peer; /* [exchange.devices] */
 
-    uint64_t spin_ns, looked_ns; /* when the peers' processes were last looked at */
+    uint64_t looked_ns; /* when the peers' processes were last looked at */
 };
 
 int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,

@@ -4,10 +4,10 @@
  */
 #include "config.h"
 
-#include "common/spin.h"
 #include "tcp/tcp.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -47,11 +47,11 @@ static const struct dtr_param params[] = {
      .type = DTR_TEXT,
      .offset = offsetof(struct tcp_params, congestion)},
     {.key = "spin_us",
-     .fallback = "-1",
+     .fallback = "100",
      .unit = "us",
-     .range = "-1..1000000",
-     .help = "How long to look for messages before sleeping; -1: 20 where each thread of each "
-             "device on this machine has a core, else 0.",
+     .range = "0..1000000",
+     .help = "How long to look for messages, giving way to others in between, before "
+             "sleeping.",
      .type = DTR_INT,
      .offset = offsetof(struct tcp_params, spin_us)},
     {.key = "unexpected",
@@ -159,8 +159,6 @@ static int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline
         return status;
     }
     tcp->exchange.checked = !endpoint_is_loopback(&tcp->place.here);
-    tcp->spin_ns =
-        spin_ns(tcp->params->spin_us, tcp->threads, meet_neighbours(&meeting, tcp->peer));
     return DTR_OK;
 }
 
@@ -210,13 +208,15 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     int verdict = exchange_verdict(&tcp->exchange);
     const uint64_t started = host->now_ns(host);
     for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
-        const bool spin = now - started < tcp->spin_ns;
+        const bool spin = now - started < (uint64_t)tcp->params->spin_us * 1000;
         const nfds_t count = watch(tcp);
         if (meet_poll(host, tcp->poll, count, spin ? 0 : deadline_ns) > 0)
             serve(tcp);
         verdict = exchange_verdict(&tcp->exchange);
         if (!verdict && now >= deadline_ns)
             return DTR_E_TIMEOUT;
+        if (!verdict && spin)
+            sched_yield();
     }
     return verdict < 0 ? verdict : DTR_OK;
 }
@@ -270,10 +270,8 @@ static int tcp_open(const struct dtr_host *host, const struct dtr_open *how, voi
     struct tcp *tcp = host->allocate(host, _Alignof(struct tcp), sizeof *tcp);
     if (!tcp)
         return host->fail(error, DTR_E_MEMORY, "out of memory");
-    *tcp = (struct tcp){.host = host,
-                        .params = given,
-                        .threads = how->threads,
-                        .place = {.listener = -1, .congestion = given->congestion}};
+    *tcp = (struct tcp){
+        .host = host, .params = given, .place = {.listener = -1, .congestion = given->congestion}};
     tcp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (tcp->bell < 0) {
         const int status = host->fail(error, DTR_E_SYSTEM, "an event: %s", strerror(errno));

@@ -21,14 +21,12 @@ struct tcp {
     struct exchange exchange; /* first: its operations are ours */
     const struct dtr_host *host;
     const struct tcp_params *params;
-    uint32_t threads;
 
     int bell; /* an eventfd; rung by wake() and abort() */
     struct meet_place place;
 
     struct meet_peer *peer; /* [exchange.devices]; NULL: not joined */
     struct pollfd *poll;    /* [exchange.devices + 1], the bell last */
-    uint64_t spin_ns;
 };
 
 #endif
