@@ -25,7 +25,8 @@ struct event {
 
 struct flight {
     uint32_t round, unfinished;
-    uint32_t next; /* the first message of the rounds to come */
+    uint32_t next;          /* the first message of the rounds to come */
+    uint32_t place, places; /* its table within device.receives; a power of two, or 0 */
     bool begun, complete;
 };
 
@@ -49,8 +50,7 @@ struct device {
     uint8_t *arrived;        /* [messages] */
     uint32_t *collective_of; /* [messages] */
     int32_t *by_tag;         /* [tags] collective, or -1 */
-    uint32_t *receives;      /* [places] hash table: one more than a message, or 0 */
-    uint32_t places;         /* a power of two */
+    uint32_t *receives;      /* hash tables: one more than a message, or 0 */
 };
 
 struct simulator {
@@ -108,19 +108,20 @@ static struct event pop(struct simulator *s) {
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* Where the search for a receive begins in the table. */
-static uint32_t place_of(const struct device *device, uint32_t collective, uint32_t peer,
-                         uint32_t round) {
-    const uint64_t key = ((uint64_t)collective << 32 | peer) * 31 + round;
-    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (device->places - 1);
+/* Where the search for a receive begins in its flight's table. */
+static uint32_t place_of(const struct flight *flight, uint32_t peer, uint32_t round) {
+    const uint64_t key = (uint64_t)peer * 31 + round;
+    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (flight->places - 1);
 }
 
 static void list_receive(struct device *device, uint32_t index) {
     const struct dtr_message *message = &device->schedule->messages[index];
-    uint32_t at = place_of(device, device->collective_of[index], message->peer, message->round);
-    while (device->receives[at])
-        at = (at + 1) & (device->places - 1);
-    device->receives[at] = index + 1;
+    const struct flight *flight = &device->flights[device->collective_of[index]];
+    uint32_t *receives = device->receives + flight->place;
+    uint32_t at = place_of(flight, message->peer, message->round);
+    while (receives[at])
+        at = (at + 1) & (flight->places - 1);
+    receives[at] = index + 1;
 }
 
 /* The receiver's side of a message: the same tag and round, from the sender. */
@@ -129,14 +130,15 @@ static int64_t find_receive(const struct simulator *s, uint32_t sender,
     const struct device *receiver = &s->devices[sent->peer];
     if (tag >= s->tags || receiver->by_tag[tag] < 0)
         return -1;
-    const uint32_t collective = (uint32_t)receiver->by_tag[tag];
-    uint32_t at = place_of(receiver, collective, sender, sent->round);
-    for (; receiver->receives[at]; at = (at + 1) & (receiver->places - 1)) {
-        const uint32_t index = receiver->receives[at] - 1;
-        const struct dtr_message *message = &receiver->schedule->messages[index];
-        if (message->peer == sender && message->round == sent->round &&
-            receiver->collective_of[index] == collective)
-            return index;
+    const struct flight *flight = &receiver->flights[receiver->by_tag[tag]];
+    const uint32_t *receives = receiver->receives + flight->place;
+    if (!flight->places)
+        return -1;
+    uint32_t at = place_of(flight, sender, sent->round);
+    for (; receives[at]; at = (at + 1) & (flight->places - 1)) {
+        const struct dtr_message *message = &receiver->schedule->messages[receives[at] - 1];
+        if (message->peer == sender && message->round == sent->round)
+            return receives[at] - 1;
     }
     return -1;
 }
@@ -332,6 +334,36 @@ static void resume(struct simulator *s, uint32_t index) {
 
 /* --- set-up ----------------------------------------------------------------------------------- */
 
+/* A table for the receives of each collective, so that what is looked up together lies together;
+ * returns the places of all. */
+static uint32_t lay_out_receives(struct device *device) {
+    const struct dtr_schedule *schedule = device->schedule;
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < schedule->collectives_count; i++) {
+        const struct dtr_collective *collective = &schedule->collectives[i];
+        struct flight *flight = &device->flights[i];
+        uint32_t receives = 0;
+        for (uint32_t j = 0; j < collective->messages; j++)
+            receives += schedule->messages[collective->message + j].kind != DTR_MESSAGE_SEND;
+        flight->place = places;
+        for (flight->places = receives ? 2 : 0; flight->places < 2 * receives;)
+            flight->places *= 2;
+        places += flight->places;
+    }
+    return places;
+}
+
+static void list_collective(struct device *device, uint32_t index) {
+    const struct dtr_collective *collective = &device->schedule->collectives[index];
+    device->by_tag[collective->tag] = (int32_t)index;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const uint32_t message = collective->message + i;
+        device->collective_of[message] = index;
+        if (device->schedule->messages[message].kind != DTR_MESSAGE_SEND)
+            list_receive(device, message);
+    }
+}
+
 static int prepare_device(struct simulator *s, struct device *device,
                           const struct dtr_schedule *schedule) {
     *device = (struct device){.schedule = schedule, .waits_for = -1};
@@ -340,22 +372,14 @@ static int prepare_device(struct simulator *s, struct device *device,
     device->collective_of =
         calloc((size_t)schedule->messages_count + 1, sizeof *device->collective_of);
     device->by_tag = malloc(((size_t)s->tags + 1) * sizeof *device->by_tag);
-    for (device->places = 16; device->places < 2 * schedule->messages_count;)
-        device->places *= 2;
-    device->receives = calloc(device->places, sizeof *device->receives);
-    if (!device->receives || !device->flights || !device->arrived || !device->collective_of ||
-        !device->by_tag)
+    if (!device->flights || !device->arrived || !device->collective_of || !device->by_tag)
+        return DTR_E_MEMORY;
+    device->receives = calloc((size_t)lay_out_receives(device) + 1, sizeof *device->receives);
+    if (!device->receives)
         return DTR_E_MEMORY;
     memset(device->by_tag, 0xff, s->tags * sizeof *device->by_tag);
-    for (uint32_t i = 0; i < schedule->collectives_count; i++) {
-        const struct dtr_collective *collective = &schedule->collectives[i];
-        device->by_tag[collective->tag] = (int32_t)i;
-        for (uint32_t j = 0; j < collective->messages; j++)
-            device->collective_of[collective->message + j] = i;
-    }
-    for (uint32_t i = 0; i < schedule->messages_count; i++)
-        if (schedule->messages[i].kind != DTR_MESSAGE_SEND)
-            list_receive(device, i);
+    for (uint32_t i = 0; i < schedule->collectives_count; i++)
+        list_collective(device, i);
     return DTR_OK;
 }
 
