@@ -53,6 +53,11 @@ struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_
 bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
                         uint32_t *index, struct dtr_rectangle *piece);
 
+/* Which devices have anything under the spread, [devices]; NULL: out of memory, as the builder's
+ * status says.  The builder's, who forgets them when it is freed. */
+const uint8_t *dtr_holders_find(struct dtr_builder *b, const struct dtr_spread *spread);
+void dtr_holders_forget(struct dtr_builder *b);
+
 /* Narrows a held rectangle to what this device is the source of: of what several have, each sends
  * an equal share of the rows. */
 struct dtr_rectangle dtr_rectangle_of_source(struct dtr_builder *b, const struct dtr_spread *spread,

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/route.h"
+#include "plan/assembly.h"
+#include "plan/legs.h"
 #include "plan/strategy.h"
 
 struct dtr_split_entry {
@@ -21,8 +22,9 @@ bool dtr_takes(const struct dtr_builder *b, uint32_t device) {
 
 /* --- divisions by share ----------------------------------------------------------------------- */
 
-static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_team *team,
-                                      uint32_t total, uint32_t unit) {
+/* Out of memory: ranges without a meaning, as the status says. */
+static const struct dtr_range *parts(struct dtr_builder *b, const struct dtr_team *team,
+                                     uint32_t total, uint32_t unit) {
     /* Most often the one that was asked for last, for another device. */
     for (uint32_t i = 0, at = b->split_last; i < b->splits_count; i++, at++) {
         at = at < b->splits_count ? at : 0;
@@ -39,7 +41,7 @@ static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_te
     if (!larger || !ranges) {
         free(ranges);
         b->status = DTR_E_MEMORY;
-        return NULL;
+        return b->ranges;
     }
     dtr_split(total, unit, team->weight, b->devices, ranges);
     b->splits[b->splits_count++] = (struct dtr_split_entry){team->weight, total, unit, ranges};
@@ -48,12 +50,17 @@ static struct dtr_range *split_ranges(struct dtr_builder *b, const struct dtr_te
 
 struct dtr_range dtr_part(struct dtr_builder *b, const struct dtr_team *team, uint32_t total,
                           uint32_t unit, uint32_t device) {
-    const struct dtr_range *ranges = b->status ? NULL : split_ranges(b, team, total, unit);
-    return ranges ? ranges[device] : (struct dtr_range){0, 0};
+    const struct dtr_range *ranges = parts(b, team, total, unit);
+    return b->status ? (struct dtr_range){0, 0} : ranges[device];
 }
 
 struct dtr_range dtr_part_rows(struct dtr_builder *b, uint32_t device) {
     return dtr_part(b, &b->taking, b->rows, 1, device);
+}
+
+const struct dtr_range *dtr_parts_heads(struct dtr_builder *b, const struct dtr_team *team,
+                                        const struct dtr_block *block) {
+    return parts(b, team, block->heads, 1);
 }
 
 struct dtr_range dtr_part_heads(struct dtr_builder *b, const struct dtr_team *team,
@@ -66,6 +73,11 @@ struct dtr_range dtr_part_heads(struct dtr_builder *b, const struct dtr_team *te
 static uint32_t column_unit(const struct dtr_team *team, uint32_t intermediate) {
     const uint32_t vector = 16;
     return intermediate >= 4 * vector * team->members ? vector : 1;
+}
+
+const struct dtr_range *dtr_parts_columns(struct dtr_builder *b, const struct dtr_team *team,
+                                          const struct dtr_block *block) {
+    return parts(b, team, block->intermediate, column_unit(team, block->intermediate));
 }
 
 struct dtr_range dtr_part_columns(struct dtr_builder *b, const struct dtr_team *team,
@@ -268,6 +280,7 @@ int dtr_builder_begin(struct dtr_builder *b, uint32_t device, struct dtr_error *
     b->schedule = create_schedule(b->lowering, device);
     if (!b->schedule)
         return dtr_fail_memory(error);
+    dtr_legs_forget(b);
     b->device = device;
     b->tokens = b->rows = b->schedule->tokens;
     b->layer = 0;
@@ -289,6 +302,8 @@ void dtr_builder_free(struct dtr_builder *b) {
     for (uint32_t i = 0; i < b->splits_count; i++)
         free(b->splits[i].ranges);
     free(b->splits);
+    dtr_holders_forget(b);
+    dtr_legs_forget(b);
     free(b->sub_block);
     free(b->sharing);
     free(b->weights);

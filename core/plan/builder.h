@@ -55,6 +55,8 @@ struct dtr_block {
 };
 
 struct dtr_split_entry;
+struct dtr_holders;
+struct dtr_legs;
 
 /* A collective that the experiment wants to go by an algorithm by which it cannot. */
 struct dtr_refusal {
@@ -103,6 +105,8 @@ struct dtr_builder {
 
     struct dtr_split_entry *splits; /* cache of divisions by share */
     uint32_t splits_count, split_last;
+    struct dtr_holders *holders; /* cache of who has anything under a spread */
+    struct dtr_legs *legs;       /* cache of this device's hops */
 };
 
 /* For the schedules of all devices, one after the other: who does what is found out once.  What is
@@ -131,6 +135,12 @@ struct dtr_range dtr_part_heads(struct dtr_builder *b, const struct dtr_team *te
                                 const struct dtr_block *block, uint32_t device);
 struct dtr_range dtr_part_columns(struct dtr_builder *b, const struct dtr_team *team,
                                   const struct dtr_block *block, uint32_t device);
+
+/* Those of all devices, [devices], the builder's. */
+const struct dtr_range *dtr_parts_heads(struct dtr_builder *b, const struct dtr_team *team,
+                                        const struct dtr_block *block);
+const struct dtr_range *dtr_parts_columns(struct dtr_builder *b, const struct dtr_team *team,
+                                          const struct dtr_block *block);
 
 struct dtr_block dtr_original_block(const struct dtr_builder *b, uint32_t layer);
 struct dtr_block dtr_sub_block(const struct dtr_builder *b, uint32_t layer, uint32_t division);

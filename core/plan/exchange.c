@@ -5,7 +5,7 @@
  * each port no more than a ring does, in one round instead of N - 1.
  */
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "plan/assembly.h"
 #include "plan/builder_memory.h"
@@ -62,6 +62,45 @@ bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, 
             (struct dtr_range){heads.begin * block.head_size, heads.end * block.head_size};
     }
     return !dtr_rectangle_empty(*piece);
+}
+
+/* What a spread gives each device follows from these. */
+struct dtr_holders {
+    enum dtr_layout layout;
+    uint32_t root, rows;
+    struct dtr_holders *next;
+    uint8_t has[];
+};
+
+const uint8_t *dtr_holders_find(struct dtr_builder *b, const struct dtr_spread *spread) {
+    for (const struct dtr_holders *known = b->holders; known; known = known->next)
+        if (known->layout == spread->layout && known->root == spread->root &&
+            known->rows == b->rows)
+            return known->has;
+    struct dtr_holders *holders = malloc(sizeof *holders + b->devices);
+    if (!holders) {
+        b->status = DTR_E_MEMORY;
+        return NULL;
+    }
+    holders->layout = spread->layout;
+    holders->root = spread->root;
+    holders->rows = b->rows;
+    holders->next = b->holders;
+    b->holders = holders;
+    for (uint32_t device = 0; device < b->devices; device++) {
+        struct dtr_rectangle piece;
+        uint32_t first = 0;
+        holders->has[device] = dtr_rectangle_held(b, spread, device, &first, &piece);
+    }
+    return holders->has;
+}
+
+void dtr_holders_forget(struct dtr_builder *b) {
+    while (b->holders) {
+        struct dtr_holders *next = b->holders->next;
+        free(b->holders);
+        b->holders = next;
+    }
 }
 
 /* Of what several devices have, each sends an equal share of the rows: narrows a held piece to

@@ -13,16 +13,12 @@ static uint32_t total_width(const struct dtr_tensor *tensor) {
 
 const struct dtr_range *dtr_tensor_head_parts(struct dtr_builder *b,
                                               const struct dtr_tensor *tensor) {
-    for (uint32_t i = 0; i < b->devices; i++)
-        b->ranges[i] = dtr_part_heads(b, tensor->team, &tensor->blocks[0], i);
-    return b->ranges;
+    return dtr_parts_heads(b, tensor->team, &tensor->blocks[0]);
 }
 
 const struct dtr_range *dtr_tensor_feed_forward_parts(struct dtr_builder *b,
                                                       const struct dtr_tensor *tensor) {
-    for (uint32_t i = 0; i < b->devices; i++)
-        b->ranges[i] = dtr_part_columns(b, tensor->team, &tensor->blocks[0], i);
-    return b->ranges;
+    return dtr_parts_columns(b, tensor->team, &tensor->blocks[0]);
 }
 
 void dtr_tensor_add_norm(struct dtr_builder *b, const struct dtr_tensor *tensor,

@@ -26,8 +26,7 @@ struct dtr_view dtr_tensor_attention(struct dtr_builder *b, const struct dtr_ten
 struct dtr_view dtr_tensor_heads(struct dtr_builder *b, const struct dtr_tensor *tensor,
                                  struct dtr_view *residual_p);
 
-/* Who has something to add to that sum: a range for each device, until the next call of this kind.
- */
+/* Who has something to add to that sum: a range for each device. */
 const struct dtr_range *dtr_tensor_head_parts(struct dtr_builder *b,
                                               const struct dtr_tensor *tensor);
 
