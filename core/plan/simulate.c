@@ -19,11 +19,13 @@ struct event {
     double time_s;
     uint64_t order;  /* of events at the same time, the first first */
     uint32_t device; /* whose step; whose message; whose port */
-    uint32_t what;   /* a message of the device's schedule; how often the port has changed */
+    uint32_t what;   /* a letter; how often the port has changed */
     uint8_t kind;    /* enum event_kind */
 };
 
+/* A collective on one device. */
 struct flight {
+    const struct dtr_collective *collective; /* NULL: the device has no part in it */
     uint32_t round, unfinished;
     uint32_t next;          /* the first message of the rounds to come */
     uint32_t place, places; /* its table within device.receives; a power of two, or 0 */
@@ -32,8 +34,22 @@ struct flight {
 
 /* A message in the queue of its sender's port. */
 struct posted {
-    double leaves_s;
-    uint32_t message;
+    double leaves_s, bytes;
+    uint32_t message, tag;
+};
+
+/* One that has begun to leave; when it enters, what receives it is known, too. */
+struct letter {
+    double bytes;
+    uint32_t to, round, tag;
+    uint32_t message; /* the receiver's */
+    int32_t next;     /* of the spare ones; -1: none */
+};
+
+/* A place in a hash table of receives. */
+struct receive {
+    uint32_t peer, round;
+    uint32_t message; /* one more than that, or 0: the place is free */
 };
 
 struct device {
@@ -44,13 +60,11 @@ struct device {
     uint32_t port_changes;
     struct posted *posted; /* a queue: what has not begun to leave */
     uint32_t posted_first, posted_count, posted_capacity;
-    int32_t waits_for; /* a collective, or -1 */
+    const struct flight *waits_for; /* NULL: it does not wait */
     double waits_since_s;
-    struct flight *flights;  /* [collectives] */
-    uint8_t *arrived;        /* [messages] */
-    uint32_t *collective_of; /* [messages] */
-    int32_t *by_tag;         /* [tags] collective, or -1 */
-    uint32_t *receives;      /* hash tables: one more than a message, or 0 */
+    struct flight *flights;   /* [tags] */
+    uint8_t *arrived;         /* [messages] */
+    struct receive *receives; /* a hash table for each collective */
 };
 
 struct simulator {
@@ -61,10 +75,15 @@ struct simulator {
     struct event *heap;
     size_t heap_count, heap_capacity;
     uint64_t order;
+    struct letter *letters;
+    int32_t spare_letter;
+    uint32_t letters_count, letters_capacity;
     int status;
 };
 
 /* --- the heap of events ----------------------------------------------------------------------- */
+
+enum { BRANCHES = 4 };
 
 static bool before(const struct event *a, const struct event *b) {
     return a->time_s < b->time_s || (a->time_s == b->time_s && a->order < b->order);
@@ -83,24 +102,32 @@ static void push(struct simulator *s, struct event event) {
     }
     event.order = s->order++;
     size_t at = s->heap_count++;
-    for (; at && before(&event, &s->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        s->heap[at] = s->heap[(at - 1) / 2];
+    for (; at && before(&event, &s->heap[(at - 1) / BRANCHES]); at = (at - 1) / BRANCHES)
+        s->heap[at] = s->heap[(at - 1) / BRANCHES];
     s->heap[at] = event;
+}
+
+/* The first of the events below a place; the place itself where there are none. */
+static size_t first_below(const struct simulator *s, size_t at) {
+    size_t first = BRANCHES * at + 1;
+    if (first >= s->heap_count)
+        return at;
+    const size_t end = first + BRANCHES < s->heap_count ? first + BRANCHES : s->heap_count;
+    for (size_t i = first + 1; i < end; i++)
+        if (before(&s->heap[i], &s->heap[first]))
+            first = i;
+    return first;
 }
 
 static struct event pop(struct simulator *s) {
     const struct event top = s->heap[0], last = s->heap[--s->heap_count];
     size_t at = 0;
     for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= s->heap_count)
+        const size_t below = first_below(s, at);
+        if (below == at || !before(&s->heap[below], &last))
             break;
-        if (child + 1 < s->heap_count && before(&s->heap[child + 1], &s->heap[child]))
-            child++;
-        if (!before(&s->heap[child], &last))
-            break;
-        s->heap[at] = s->heap[child];
-        at = child;
+        s->heap[at] = s->heap[below];
+        at = below;
     }
     s->heap[at] = last;
     return top;
@@ -114,47 +141,64 @@ static uint32_t place_of(const struct flight *flight, uint32_t peer, uint32_t ro
     return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (flight->places - 1);
 }
 
-static void list_receive(struct device *device, uint32_t index) {
+static void list_receive(struct device *device, const struct flight *flight, uint32_t index) {
     const struct dtr_message *message = &device->schedule->messages[index];
-    const struct flight *flight = &device->flights[device->collective_of[index]];
-    uint32_t *receives = device->receives + flight->place;
+    struct receive *receives = device->receives + flight->place;
     uint32_t at = place_of(flight, message->peer, message->round);
-    while (receives[at])
+    while (receives[at].message)
         at = (at + 1) & (flight->places - 1);
-    receives[at] = index + 1;
+    receives[at] = (struct receive){message->peer, message->round, index + 1};
 }
 
-/* The receiver's side of a message: the same tag and round, from the sender. */
-static int64_t find_receive(const struct simulator *s, uint32_t sender,
-                            const struct dtr_message *sent, uint32_t tag) {
-    const struct device *receiver = &s->devices[sent->peer];
-    if (tag >= s->tags || receiver->by_tag[tag] < 0)
-        return -1;
-    const struct flight *flight = &receiver->flights[receiver->by_tag[tag]];
-    const uint32_t *receives = receiver->receives + flight->place;
+/* The receiver's side of a letter: the same tag and round, from the sender.  False: there is none.
+ */
+static bool find_receive(const struct simulator *s, uint32_t sender, struct letter *letter) {
+    const struct device *receiver = &s->devices[letter->to];
+    const struct flight *flight = &receiver->flights[letter->tag];
+    const struct receive *receives = receiver->receives + flight->place;
     if (!flight->places)
-        return -1;
-    uint32_t at = place_of(flight, sender, sent->round);
-    for (; receives[at]; at = (at + 1) & (flight->places - 1)) {
-        const struct dtr_message *message = &receiver->schedule->messages[receives[at] - 1];
-        if (message->peer == sender && message->round == sent->round)
-            return receives[at] - 1;
-    }
-    return -1;
-}
-
-static const struct dtr_collective *collective_of(const struct device *device, uint32_t message) {
-    return &device->schedule->collectives[device->collective_of[message]];
+        return false;
+    uint32_t at = place_of(flight, sender, letter->round);
+    while (receives[at].message &&
+           (receives[at].peer != sender || receives[at].round != letter->round))
+        at = (at + 1) & (flight->places - 1);
+    letter->message = receives[at].message - 1;
+    return receives[at].message != 0;
 }
 
 /* With what the port could carry in the time that a message takes whatever its length. */
-static double bytes_of(const struct simulator *s, const struct device *device, uint32_t index) {
-    const struct dtr_message *message = &device->schedule->messages[index];
-    const struct dtr_link *link =
-        &s->cost->link[(size_t)device->schedule->device * s->count + message->peer];
-    const uint8_t wire = collective_of(device, index)->wire;
-    return (double)dtr_wire_bytes(wire, message->rows, message->values) +
-           s->cost->message_s * link->bytes_per_s;
+static double bytes_of(const struct simulator *s, uint32_t sender,
+                       const struct dtr_message *message, uint8_t wire) {
+    const double bytes = (double)dtr_wire_bytes(wire, message->rows, message->values);
+    const double message_s = s->cost->message_s;
+    return message_s > 0
+               ? bytes + message_s *
+                             s->cost->link[(size_t)sender * s->count + message->peer].bytes_per_s
+               : bytes;
+}
+
+static int32_t new_letter(struct simulator *s) {
+    if (s->spare_letter >= 0) {
+        const int32_t index = s->spare_letter;
+        s->spare_letter = s->letters[index].next;
+        return index;
+    }
+    if (s->letters_count == s->letters_capacity) {
+        const uint32_t capacity = s->letters_capacity ? 2 * s->letters_capacity : 256;
+        struct letter *larger = realloc(s->letters, capacity * sizeof *larger);
+        if (!larger) {
+            s->status = DTR_E_MEMORY;
+            return -1;
+        }
+        s->letters = larger;
+        s->letters_capacity = capacity;
+    }
+    return (int32_t)s->letters_count++;
+}
+
+static void free_letter(struct simulator *s, int32_t index) {
+    s->letters[index].next = s->spare_letter;
+    s->spare_letter = index;
 }
 
 /* A place at the end of the sender's queue. */
@@ -183,13 +227,19 @@ static void push_departure(struct simulator *s, uint32_t sender) {
                            .kind = DEPARTS});
 }
 
-static void post(struct simulator *s, uint32_t sender, uint32_t index, double now_s) {
+static void post(struct simulator *s, uint32_t sender, uint32_t index,
+                 const struct dtr_collective *collective, double now_s) {
     struct device *from = &s->devices[sender];
+    const double bytes = bytes_of(s, sender, &from->schedule->messages[index], collective->wire);
     struct posted *posted = queue(s, from);
     if (!posted)
         return;
-    *posted =
-        (struct posted){dtr_ports_send(s->ports, sender, bytes_of(s, from, index), now_s), index};
+    *posted = (struct posted){
+        .leaves_s = dtr_ports_send(s->ports, sender, bytes, now_s),
+        .bytes = bytes,
+        .message = index,
+        .tag = collective->tag,
+    };
     if (from->posted_count == 1)
         push_departure(s, sender);
 }
@@ -198,10 +248,20 @@ static void post(struct simulator *s, uint32_t sender, uint32_t index, double no
 static void depart(struct simulator *s, uint32_t sender) {
     struct device *from = &s->devices[sender];
     const struct posted posted = from->posted[from->posted_first];
-    const uint32_t peer = from->schedule->messages[posted.message].peer;
-    push(s, (struct event){.time_s = posted.leaves_s + dtr_ports_latency(s->ports, sender, peer),
+    const struct dtr_message *message = &from->schedule->messages[posted.message];
+    const int32_t letter = new_letter(s);
+    if (letter < 0)
+        return;
+    s->letters[letter] = (struct letter){
+        .bytes = posted.bytes,
+        .to = message->peer,
+        .round = message->round,
+        .tag = posted.tag,
+    };
+    push(s, (struct event){.time_s =
+                               posted.leaves_s + dtr_ports_latency(s->ports, sender, message->peer),
                            .device = sender,
-                           .what = posted.message,
+                           .what = (uint32_t)letter,
                            .kind = ENTERS});
     from->posted_first = (from->posted_first + 1) % from->posted_capacity;
     if (--from->posted_count)
@@ -210,60 +270,62 @@ static void depart(struct simulator *s, uint32_t sender) {
 
 /* --- collectives ------------------------------------------------------------------------------ */
 
-static void complete(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
+static struct flight *flight_of(struct device *device, const struct dtr_step *step) {
+    return &device->flights[device->schedule->collectives[step->collective].tag];
+}
+
+static void complete(struct simulator *s, uint32_t index, struct flight *flight, double now_s) {
     struct device *device = &s->devices[index];
-    device->flights[collective].complete = true;
-    if (device->waits_for != (int32_t)collective)
+    flight->complete = true;
+    if (device->waits_for != flight)
         return;
-    device->waits_for = -1;
+    device->waits_for = NULL;
     device->communicate_s += now_s - device->waits_since_s;
     device->now_s = now_s;
     push(s, (struct event){.time_s = now_s, .device = index, .kind = RESUME});
 }
 
 /* Begins rounds until one has something to wait for. */
-static void begin_round(struct simulator *s, uint32_t index, uint32_t collective, double now_s) {
-    struct device *device = &s->devices[index];
-    const struct dtr_schedule *schedule = device->schedule;
-    const struct dtr_collective *c = &schedule->collectives[collective];
-    struct flight *flight = &device->flights[collective];
+static void begin_round(struct simulator *s, uint32_t index, struct flight *flight, double now_s) {
+    const struct device *device = &s->devices[index];
+    const struct dtr_collective *c = flight->collective;
     for (; flight->round < c->rounds && !s->status; flight->round++) {
         for (; flight->next < c->messages; flight->next++) {
             const uint32_t i = c->message + flight->next;
-            const struct dtr_message *message = &schedule->messages[i];
+            const struct dtr_message *message = &device->schedule->messages[i];
             if (message->round != flight->round)
                 break;
             if (message->kind == DTR_MESSAGE_SEND)
-                post(s, index, i, now_s);
+                post(s, index, i, c, now_s);
             else if (!device->arrived[i])
                 flight->unfinished++;
         }
         if (flight->unfinished)
             return;
     }
-    complete(s, index, collective, now_s);
+    complete(s, index, flight, now_s);
 }
 
-static void finish_message(struct simulator *s, uint32_t index, uint32_t at, double now_s) {
-    struct device *device = &s->devices[index];
-    const uint32_t collective = device->collective_of[at];
-    const struct dtr_message *message = &device->schedule->messages[at];
-    struct flight *flight = &device->flights[collective];
-    device->arrived[at] = 1;
+static void finish_message(struct simulator *s, int32_t index, double now_s) {
+    const struct letter letter = s->letters[index];
+    struct device *device = &s->devices[letter.to];
+    struct flight *flight = &device->flights[letter.tag];
+    free_letter(s, index);
+    device->arrived[letter.message] = 1;
     /* It may come before the device has begun to wait for it. */
-    if (!flight->begun || flight->round != message->round || --flight->unfinished)
+    if (!flight->begun || flight->round != letter.round || --flight->unfinished)
         return;
     flight->round++;
-    begin_round(s, index, collective, now_s);
+    begin_round(s, letter.to, flight, now_s);
 }
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
 static void finish_messages(struct simulator *s, uint32_t to, double now_s) {
-    uint32_t message;
+    uint32_t letter;
     dtr_ports_advance(s->ports, to, now_s);
-    while (dtr_ports_take(s->ports, to, &message))
-        finish_message(s, to, message, now_s);
+    while (dtr_ports_take(s->ports, to, &letter))
+        finish_message(s, (int32_t)letter, now_s);
 }
 
 /* The port's next event; those that were foreseen before do not count any more. */
@@ -275,19 +337,17 @@ static void foresee(struct simulator *s, uint32_t to) {
 }
 
 static void enter(struct simulator *s, const struct event *event) {
-    const struct device *from = &s->devices[event->device];
-    const struct dtr_message *message = &from->schedule->messages[event->what];
-    const int64_t receive =
-        find_receive(s, event->device, message, collective_of(from, event->what)->tag);
-    if (receive < 0) {
+    struct letter *letter = &s->letters[event->what];
+    if (!find_receive(s, event->device, letter)) {
         s->status = DTR_E_PLUGIN;
         return;
     }
-    finish_messages(s, message->peer, event->time_s);
-    if (dtr_ports_enter(s->ports, event->device, message->peer, bytes_of(s, from, event->what),
-                        (uint32_t)receive, event->time_s))
+    const uint32_t to = letter->to;
+    finish_messages(s, to, event->time_s);
+    if (dtr_ports_enter(s->ports, event->device, to, s->letters[event->what].bytes, event->what,
+                        event->time_s))
         s->status = DTR_E_MEMORY;
-    foresee(s, message->peer);
+    foresee(s, to);
 }
 
 static void pass_port(struct simulator *s, const struct event *event) {
@@ -299,12 +359,6 @@ static void pass_port(struct simulator *s, const struct event *event) {
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
-static void begin_collective(struct simulator *s, uint32_t index, uint32_t collective) {
-    struct device *device = &s->devices[index];
-    device->flights[collective].begun = true;
-    begin_round(s, index, collective, device->now_s);
-}
-
 /* Runs a device from the time of its event until it has to let others come first. */
 static void resume(struct simulator *s, uint32_t index) {
     struct device *device = &s->devices[index];
@@ -312,13 +366,16 @@ static void resume(struct simulator *s, uint32_t index) {
     while (device->step < schedule->steps_count && !s->status) {
         const struct dtr_step *step = &schedule->steps[device->step++];
         if (step->kind == DTR_STEP_START) {
+            struct flight *flight = flight_of(device, step);
             device->now_s += s->cost->start_s;
             device->communicate_s += s->cost->start_s;
-            begin_collective(s, index, (uint32_t)step->collective);
+            flight->begun = true;
+            begin_round(s, index, flight, device->now_s);
         } else if (step->kind == DTR_STEP_WAIT) {
-            if (device->flights[step->collective].complete)
+            const struct flight *flight = flight_of(device, step);
+            if (flight->complete)
                 continue;
-            device->waits_for = step->collective;
+            device->waits_for = flight;
             device->waits_since_s = device->now_s;
             return;
         } else {
@@ -336,15 +393,16 @@ static void resume(struct simulator *s, uint32_t index) {
 
 /* A table for the receives of each collective, so that what is looked up together lies together;
  * returns the places of all. */
-static uint32_t lay_out_receives(struct device *device) {
+static uint32_t lay_out_flights(struct device *device) {
     const struct dtr_schedule *schedule = device->schedule;
     uint32_t places = 0;
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
         const struct dtr_collective *collective = &schedule->collectives[i];
-        struct flight *flight = &device->flights[i];
+        struct flight *flight = &device->flights[collective->tag];
         uint32_t receives = 0;
         for (uint32_t j = 0; j < collective->messages; j++)
             receives += schedule->messages[collective->message + j].kind != DTR_MESSAGE_SEND;
+        flight->collective = collective;
         flight->place = places;
         for (flight->places = receives ? 2 : 0; flight->places < 2 * receives;)
             flight->places *= 2;
@@ -353,33 +411,25 @@ static uint32_t lay_out_receives(struct device *device) {
     return places;
 }
 
-static void list_collective(struct device *device, uint32_t index) {
-    const struct dtr_collective *collective = &device->schedule->collectives[index];
-    device->by_tag[collective->tag] = (int32_t)index;
-    for (uint32_t i = 0; i < collective->messages; i++) {
-        const uint32_t message = collective->message + i;
-        device->collective_of[message] = index;
-        if (device->schedule->messages[message].kind != DTR_MESSAGE_SEND)
-            list_receive(device, message);
-    }
+static void list_receives(struct device *device, const struct flight *flight) {
+    const struct dtr_collective *collective = flight->collective;
+    for (uint32_t i = 0; collective && i < collective->messages; i++)
+        if (device->schedule->messages[collective->message + i].kind != DTR_MESSAGE_SEND)
+            list_receive(device, flight, collective->message + i);
 }
 
 static int prepare_device(struct simulator *s, struct device *device,
                           const struct dtr_schedule *schedule) {
-    *device = (struct device){.schedule = schedule, .waits_for = -1};
-    device->flights = calloc((size_t)schedule->collectives_count + 1, sizeof *device->flights);
+    *device = (struct device){.schedule = schedule};
+    device->flights = calloc((size_t)s->tags + 1, sizeof *device->flights);
     device->arrived = calloc((size_t)schedule->messages_count + 1, 1);
-    device->collective_of =
-        calloc((size_t)schedule->messages_count + 1, sizeof *device->collective_of);
-    device->by_tag = malloc(((size_t)s->tags + 1) * sizeof *device->by_tag);
-    if (!device->flights || !device->arrived || !device->collective_of || !device->by_tag)
+    if (!device->flights || !device->arrived)
         return DTR_E_MEMORY;
-    device->receives = calloc((size_t)lay_out_receives(device) + 1, sizeof *device->receives);
+    device->receives = calloc((size_t)lay_out_flights(device) + 1, sizeof *device->receives);
     if (!device->receives)
         return DTR_E_MEMORY;
-    memset(device->by_tag, 0xff, s->tags * sizeof *device->by_tag);
-    for (uint32_t i = 0; i < schedule->collectives_count; i++)
-        list_collective(device, i);
+    for (uint32_t i = 0; i < s->tags; i++)
+        list_receives(device, &device->flights[i]);
     return DTR_OK;
 }
 
@@ -403,8 +453,7 @@ static void report(const struct simulator *s, struct dtr_simulation *simulation)
 
 static bool all_done(const struct simulator *s) {
     for (uint32_t i = 0; i < s->count; i++)
-        if (s->devices[i].step < s->devices[i].schedule->steps_count ||
-            s->devices[i].waits_for >= 0)
+        if (s->devices[i].step < s->devices[i].schedule->steps_count || s->devices[i].waits_for)
             return false;
     return true;
 }
@@ -429,20 +478,19 @@ static void clean_up(struct simulator *s) {
     for (uint32_t i = 0; s->devices && i < s->count; i++) {
         free(s->devices[i].flights);
         free(s->devices[i].arrived);
-        free(s->devices[i].collective_of);
-        free(s->devices[i].by_tag);
         free(s->devices[i].receives);
         free(s->devices[i].posted);
     }
     dtr_ports_free(s->ports);
     free(s->devices);
     free(s->heap);
+    free(s->letters);
 }
 
 int dtr_simulate(const struct dtr_schedule *const *schedules, uint32_t devices,
                  const struct dtr_cost *cost, struct dtr_simulation *simulation,
                  struct dtr_error *error) {
-    struct simulator s = {.cost = cost, .count = devices};
+    struct simulator s = {.cost = cost, .count = devices, .spare_letter = -1};
     s.devices = calloc(devices, sizeof *s.devices);
     s.ports = dtr_ports_create(devices, cost->link);
     s.status = s.devices && s.ports ? DTR_OK : DTR_E_MEMORY;
