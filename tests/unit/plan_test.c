@@ -12,7 +12,6 @@
 #include "plan/account.h"
 #include "plan/lower.h"
 #include "plan/plan.h"
-#include "plan/ports.h"
 #include "plan/simulate.h"
 #include "plan/strategy.h"
 #include "plan/wire.h"
@@ -313,46 +312,6 @@ static void test_simulated_time(void **state) {
     }
 }
 
-/* When the next message gets through a port, as the simulator asks for it. */
-static double through_s(struct dtr_ports *ports, uint32_t to, uint32_t *token_p) {
-    double now_s = 0;
-    for (int i = 0; i < 100; i++) {
-        now_s = dtr_ports_next(ports, to);
-        if (isinf(now_s))
-            break;
-        dtr_ports_advance(ports, to, now_s);
-        if (dtr_ports_take(ports, to, token_p))
-            return now_s;
-    }
-    return INFINITY;
-}
-
-/* A megabyte a second: a message alone takes one, and two that overlap by half share the port while
- * they do; a sender's own messages leave one after the other. */
-static void test_ports_are_shared(void **state) {
-    (void)state;
-    struct dtr_link link[9];
-    uint32_t token;
-    for (uint32_t i = 0; i < 9; i++)
-        link[i] = (struct dtr_link){.latency_s = 0.25, .bytes_per_s = 1e6};
-    struct dtr_ports *ports = dtr_ports_create(3, link);
-    assert_non_null(ports);
-    assert_float_equal(dtr_ports_send(ports, 0, 1e6, 0), 0, 1e-9);
-    assert_float_equal(dtr_ports_send(ports, 0, 1e6, 0), 1, 1e-9);
-    assert_float_equal(dtr_ports_latency(ports, 0, 2), 0.25, 1e-9);
-    dtr_ports_advance(ports, 2, 0.25);
-    assert_int_equal(dtr_ports_enter(ports, 0, 2, 1e6, 7, 0.25), DTR_OK);
-    dtr_ports_advance(ports, 2, 0.75);
-    assert_false(dtr_ports_take(ports, 2, &token));
-    assert_int_equal(dtr_ports_enter(ports, 1, 2, 1e6, 8, 0.75), DTR_OK);
-    assert_float_equal(through_s(ports, 2, &token), 1.75, 1e-6);
-    assert_int_equal(token, 7);
-    assert_float_equal(through_s(ports, 2, &token), 2.25, 1e-6);
-    assert_int_equal(token, 8);
-    assert_true(isinf(through_s(ports, 2, &token)));
-    dtr_ports_free(ports);
-}
-
 static void test_split_largest_remainder(void **state) {
     (void)state;
     struct dtr_range ranges[4];
@@ -379,7 +338,6 @@ int main(void) {
         cmocka_unit_test(test_split_width),
         cmocka_unit_test(test_traffic_of_the_paper),
         cmocka_unit_test(test_simulated_time),
-        cmocka_unit_test(test_ports_are_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
