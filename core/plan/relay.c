@@ -116,25 +116,38 @@ static void add_piece(struct relay *relay, const struct dtr_leg *leg,
     add_view(relay, leg, false, dtr_rectangle_view(b, own ? exchange->from : exchange->to, piece));
 }
 
+/* What places in a row have: slice after slice, so that the rows of one slice follow one another.
+ */
 static void add_pieces(struct relay *relay, const struct dtr_leg *leg,
-                       const struct exchange *exchange, uint32_t source) {
+                       const struct exchange *exchange, uint32_t first, uint32_t end) {
     struct dtr_builder *b = relay->a->b;
-    const struct dtr_range rows =
-        dtr_tile_rows(b, exchange->from, source, exchange->tile, exchange->tiles);
-    struct dtr_rectangle piece;
-    for (uint32_t i = 0; source_piece(b, exchange, source, rows, &i, &piece);)
-        add_piece(relay, leg, exchange, piece);
+    const uint32_t pieces = exchange->from->layout == DTR_LAYOUT_SLICES ? b->model->divisions : 1;
+    for (uint32_t i = 0; i < pieces; i++)
+        for (uint32_t place = first; place < end; place++) {
+            const uint32_t source = relay->devices[place];
+            const struct dtr_range rows =
+                dtr_tile_rows(b, exchange->from, source, exchange->tile, exchange->tiles);
+            struct dtr_rectangle piece;
+            uint32_t next = i;
+            if (source_piece(b, exchange, source, rows, &next, &piece) && next == i + 1)
+                add_piece(relay, leg, exchange, piece);
+        }
 }
 
 static void add_shared(struct relay *relay, const struct dtr_leg *leg, void *arg) {
     const struct exchange *exchange = arg;
+    const struct dtr_spread *from = exchange->from;
     const uint32_t last = leg->source + leg->run;
+    if (from->layout == DTR_LAYOUT_SLICES) {
+        add_pieces(relay, leg, exchange, leg->source, last);
+        return;
+    }
     for (uint32_t first = leg->source, end; first < last; first = end) {
-        end = run_end(relay, exchange->from, exchange->tiles, first, last);
+        end = run_end(relay, from, exchange->tiles, first, last);
         if (end > first + 1)
-            add_piece(relay, leg, exchange, run_rectangle(relay, exchange->from, first, end));
+            add_piece(relay, leg, exchange, run_rectangle(relay, from, first, end));
         else
-            add_pieces(relay, leg, exchange, relay->devices[first]);
+            add_pieces(relay, leg, exchange, first, end);
     }
 }
 
