@@ -18,11 +18,11 @@
 #endif
 #define WIDTH DTR_PANEL_WIDTH
 #define PANEL DTR_PANEL
-/* Terms of a sum that are done at once.  Where many rows use a block of weights, one that stays in
- * the first cache; where few do, a longer one, whose successor has time to arrive from memory. */
-#define BLOCK_MANY 128u
-#define BLOCK_FEW 384u
-#define ROWS_MANY (4 * TILE)
+/* Terms of a sum that are done at once: such a block of weights stays in the second cache, and the
+ * one behind it has time to arrive there from memory. */
+#define BLOCK 768u
+/* So many terms before they are used they are fetched from there into the first. */
+#define NEAR 32u
 
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in) {
     return ((size_t)out / PANEL + (out % PANEL != 0)) * PANEL * in;
@@ -39,12 +39,12 @@ void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t strid
 void DTR_NAME(pack_pairs)(uint32_t out, uint32_t in, const float *weight, size_t stride,
                           float *packed) {
     const uint32_t pairs = in / 2 + in % 2;
-    uint16_t row[2 * BLOCK_FEW];
+    uint16_t row[2 * BLOCK];
     memset(packed, 0, DTR_NAME(pack_floats)(out, pairs) * sizeof *packed);
     for (uint32_t c = 0; c < out; c++) {
         float *to = packed + (size_t)(c / PANEL) * PANEL * pairs + c % PANEL;
-        for (uint32_t k = 0; k < in; k += 2 * BLOCK_FEW) {
-            const uint32_t count = in - k < 2 * BLOCK_FEW ? in - k : 2 * BLOCK_FEW;
+        for (uint32_t k = 0; k < in; k += 2 * BLOCK) {
+            const uint32_t count = in - k < 2 * BLOCK ? in - k : 2 * BLOCK;
             DTR_NAME(to_bf16)(count, weight + c * stride + k, row);
             if (count % 2)
                 row[count] = 0;
@@ -69,6 +69,7 @@ static inline __attribute__((always_inline)) void multiply(uint32_t height, bool
                                                            const float *w, uint32_t depth,
                                                            struct ahead ahead, const float *start,
                                                            int from_y, float *y, size_t y_stride) {
+    const uintptr_t near = NEAR * PANEL * sizeof *w; /* what lies there may not be ours */
     const float *row[TILE];
     lanes sum[TILE][WIDTH];
 #pragma GCC unroll 8
@@ -80,6 +81,9 @@ static inline __attribute__((always_inline)) void multiply(uint32_t height, bool
     }
     for (uint32_t k = 0; k < depth; k++, w += PANEL, ahead.w += ahead.step) {
         __builtin_prefetch(ahead.w, 0, 2);
+#pragma GCC unroll 3
+        for (uint32_t i = 0; i < WIDTH; i++)
+            __builtin_prefetch((const void *)((uintptr_t)(w + i * LANES) + near), 0, 3);
 #pragma GCC unroll 8
         for (uint32_t r = 0; r < height; r++)
 #pragma GCC unroll 3
@@ -164,10 +168,9 @@ static struct ahead ahead_of(const struct dtr_vector_linear *l, const float *w, 
 /* One panel that is whole: partial sums wait in y while the other rows use the block of weights. */
 static void whole_panel(const struct dtr_vector_linear *l, const float *w, const float *bias,
                         float *y) {
-    const uint32_t block = l->rows > ROWS_MANY ? BLOCK_MANY : BLOCK_FEW;
     uint32_t k = 0;
     do {
-        const uint32_t depth = smaller(l->in - k, block), last = k + depth == l->in;
+        const uint32_t depth = smaller(l->in - k, BLOCK), last = k + depth == l->in;
         for (uint32_t i = 0; i < l->rows; i += TILE) {
             const uint32_t rows = smaller(l->rows - i, TILE);
             (LANES_PAIRS && l->pairs ? multiply_pairs : multiply_floats)(
