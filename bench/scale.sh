@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # scale.sh -- how long planning and simulating take, in seconds: 24 layers on 64 unequal devices by
-# each planner, and one request over 1024 devices under some strategies.  Nothing is run: the devices
+# each planner, and one request over 1024 devices under every strategy.  Nothing is run: the devices
 # are described.
 set -eu
 cd "$(dirname "$0")/.."
@@ -54,7 +54,7 @@ for planner in static adaptive; do
     sed -n 's/^.* on \([0-9]* of 64 devices, .* predicted\).*/    \1/p' "$folder/output"
 done
 describe 1024
-for strategy in ${*:-single pp bp+root bp+ag bp+sp}; do
+for strategy in ${*:-single tp sp hmp pp bp+ag bp+tp bp+sp bp+root}; do
     {
         experiment 1024
         printf 'plugin = fixed\n[planner.fixed]\nstrategy = %s\n[sweep]\ninput.batch = 1\n' "$strategy"
