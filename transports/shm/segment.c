@@ -77,6 +77,8 @@ bool shm_address_parse(const char *text, struct shm_address *address_p) {
 #define MFD_NOEXEC_SEAL 8u
 #endif
 
+#define READY_MOST ((size_t)8 << 20) /* bytes of the lanes of one device */
+
 /* Some systems insist on the newest flag, older ones do not know it. */
 static int memory_file(const char *name) {
     const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
@@ -226,7 +228,9 @@ int lanes_open(const struct shm_address *address, const struct directory *direct
 int lane_attach(int fd, const struct lanes_head *head, uint32_t device, struct lane **lane_p) {
     const size_t stride = lane_stride(head->ring_bytes);
     const size_t offset = page_round(sizeof *head) + device * stride;
-    void *map = mmap(NULL, stride, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    /* Few devices have all their pages at once, instead of one by one on the first way round. */
+    const int now = head->devices * stride <= READY_MOST ? MAP_POPULATE : 0;
+    void *map = mmap(NULL, stride, PROT_READ | PROT_WRITE, MAP_SHARED | now, fd, (off_t)offset);
     if (map == MAP_FAILED)
         return errno;
     *lane_p = map;
