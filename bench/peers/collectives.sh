@@ -5,7 +5,9 @@
 # the same run, beside a plain TCP stream of the bytes that the busiest port has to carry.
 #
 #     bench/peers/collectives.sh [--devices N] [--mbit RATE] [--transport NAME] [--json FILE] [BYTES...]
+#     bench/peers/collectives.sh --local [--devices N] [--transport NAME] [--json FILE] [BYTES...]
 #
+# --local: on this machine as it is, over its loopback; Open MPI by its own shared memory beside the transport shm.
 # Needs root or user namespaces, Open MPI with mpicc, and a Python with torch ($PYTHON, default /usr/bin/python3).  What is
 # missing is left out.  Takes turns, ROUNDS=3 times, and compares the medians of the rounds; a round is the mean of
 # REPEATS=20.
@@ -21,8 +23,19 @@ fail() {
 
 # --- on device 0 ------------------------------------------------------------------------------------------------------
 
+# on DEVICE COMMAND... -- here, where there is no testbed.
+on() {
+    if [ -n "$DTR_TESTBED" ]; then
+        "$DTR_TESTBED" on "$@"
+    else
+        "${@:2}"
+    fi
+}
+
 ours() {
-    bench/testbed/experiment.sh bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
+    local how=./detransformer
+    [ -z "$DTR_TESTBED" ] || how=bench/testbed/experiment.sh
+    $how bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
         --sizes "$(IFS=,; echo "${SIZES[*]}")" --repeats "$REPEATS" --json "$work/ours.json" >&2
     python3 - "$work/ours.json" <<'END'
 import json, sys
@@ -32,16 +45,22 @@ END
 }
 
 mpi() {
-    mpirun --allow-run-as-root --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include eth0 \
-        --mca oob_tcp_if_include eth0 --mca mpi_yield_when_idle 1 --host "$hosts" -n "$DTR_TESTBED_DEVICES" \
+    local how=(--mca btl tcp,self --mca btl_tcp_if_include "$interface")
+    [ "$TRANSPORT" != shm ] || how=(--mca btl vader,self)
+    if [ -n "$DTR_TESTBED" ]; then
+        how+=(--mca plm_rsh_agent "$work/agent" --mca oob_tcp_if_include eth0 --host "$hosts")
+    else
+        how+=(--oversubscribe)
+    fi
+    mpirun --allow-run-as-root "${how[@]}" --mca mpi_yield_when_idle 1 -n "$DTR_TESTBED_DEVICES" \
         "$work/mpi_collectives" "$REPEATS" "${SIZES[@]}" | sed 's/^/openmpi /'
 }
 
 gloo() {
     local port=$((20000 + RANDOM % 20000)) device
     for ((device = DTR_TESTBED_DEVICES - 1; device >= 0; device--)); do
-        "$DTR_TESTBED" on "$device" env MASTER_ADDR="$DTR_TESTBED_ADDRESS" MASTER_PORT=$port RANK=$device \
-            WORLD_SIZE="$DTR_TESTBED_DEVICES" GLOO_SOCKET_IFNAME=eth0 \
+        on "$device" env MASTER_ADDR="$DTR_TESTBED_ADDRESS" MASTER_PORT=$port RANK=$device \
+            WORLD_SIZE="$DTR_TESTBED_DEVICES" GLOO_SOCKET_IFNAME=$interface \
             "$PYTHON" bench/peers/gloo_collectives.py "$REPEATS" "${SIZES[@]}" &
     done | sed 's/^/gloo /'
     wait
@@ -54,8 +73,8 @@ stream() {
         bytes+=($((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1))))
         bytes+=($((size / DTR_TESTBED_DEVICES * (DTR_TESTBED_DEVICES - 1) * 2)))
     done
-    "$DTR_TESTBED" on 1 python3 bench/peers/stream.py $port &
-    python3 bench/peers/stream.py $port device1 "$REPEATS" "${bytes[@]}" >"$work/stream.out"
+    on 1 python3 bench/peers/stream.py $port &
+    python3 bench/peers/stream.py $port "$neighbour" "$REPEATS" "${bytes[@]}" >"$work/stream.out"
     wait
     for size in "${SIZES[@]}"; do
         printf 'limit all-gather %s ' "$size"
@@ -71,7 +90,8 @@ lead() {
     shift
     SIZES=("$@")
     local device
-    hosts=device0
+    hosts=device0 interface=eth0 neighbour=device1
+    [ -n "$DTR_TESTBED" ] || interface=lo neighbour=127.0.0.1
     for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do hosts+=,device$device; done
     for ((round = 0; round < ROUNDS; round++)); do
         stream
@@ -112,10 +132,11 @@ if [ "${1:-}" = lead ]; then
     lead "$@"
     exit
 fi
-devices=4 mbit=100 json='' transport=tcp
+devices=4 mbit=100 json='' transport=tcp local=''
 while [ $# -gt 0 ]; do
     case $1 in
     --devices | --mbit | --json | --transport) [ $# -ge 2 ] || fail "$1 wants a value"; declare "${1#--}=$2"; shift 2 ;;
+    --local) local=yes; shift ;;
     [0-9]*) break ;;
     *) fail "unknown word '$1'" ;;
     esac
@@ -124,7 +145,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 command -v mpicc >/dev/null && mpicc -O2 -o "$work/mpi_collectives" bench/peers/mpi_collectives.c
-export GLOO= ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck}
+export GLOO= TRANSPORT=$transport ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck}
 "$PYTHON" -c 'import torch.distributed as d; assert d.is_gloo_available()' 2>/dev/null && GLOO=yes
 cat >"$work/agent" <<'END'
 #!/bin/bash
@@ -139,8 +160,15 @@ config = $top/examples/bert-base-decoupled.json
 weights = random
 [input]
 random = yes
+[cluster]
+devices = $devices
 [transport]
 plugin = $transport
 END
-bench/testbed/testbed.sh --devices "$devices" --mbit "$mbit" lead bench/peers/collectives.sh lead "$work" "$@"
+if [ -n "$local" ]; then
+    export DTR_TESTBED= DTR_TESTBED_DEVICES=$devices DTR_TESTBED_ADDRESS=127.0.0.1
+    bench/peers/collectives.sh lead "$work" "$@"
+else
+    bench/testbed/testbed.sh --devices "$devices" --mbit "$mbit" lead bench/peers/collectives.sh lead "$work" "$@"
+fi
 table "$work" "$json"
