@@ -52,7 +52,7 @@ static cJSON *account_json(const struct dtr_account *account) {
     cJSON_AddNumberToObject(json, "bytes_received", (double)account->bytes_received);
     cJSON_AddNumberToObject(json, "flops", (double)account->flops);
     cJSON_AddNumberToObject(json, "weight_bytes", (double)account->weight_bytes);
-    cJSON_AddNumberToObject(json, "activation_bytes", (double)account->arena_bytes);
+    cJSON_AddNumberToObject(json, "buffer_bytes", (double)account->arena_bytes);
     return json;
 }
 

@@ -13,7 +13,7 @@ struct dtr_account {
     uint64_t bytes_sent, bytes_received; /* payload, as the wire types have it */
     uint64_t flops;                      /* of linear layers (2 m n k) and attention (4 m s h) */
     uint64_t weight_bytes;               /* f32, of the weights that the steps use */
-    uint64_t arena_bytes;                /* activations */
+    uint64_t arena_bytes;                /* activations, and messages under way */
 };
 
 void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_model_shape *model,

@@ -6,6 +6,7 @@
 
 #include "plan/assembly.h"
 #include "plan/legs.h"
+#include "plan/parcel.h"
 #include "plan/strategy.h"
 
 struct dtr_split_entry {
@@ -353,6 +354,8 @@ int dtr_builder_finish(struct dtr_builder *b, struct dtr_schedule **schedule_p,
     if (b->status)
         return failed(b, error);
     place_buffers(b->schedule);
+    if (dtr_parcels_place(b->schedule))
+        return dtr_fail_memory(error);
     *schedule_p = b->schedule;
     b->schedule = NULL;
     return DTR_OK;

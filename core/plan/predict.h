@@ -15,7 +15,7 @@ int dtr_predict(const struct dtr_lowering *request, const struct dtr_plan *plan,
                 struct dtr_prediction *prediction, struct dtr_error *error);
 
 /* Only what every device holds: weights of all strategies that the plan keeps open, and room for
- * activations.  Fills weight_bytes and memory_bytes where they are not NULL. */
+ * activations and messages.  Fills weight_bytes and memory_bytes where they are not NULL. */
 int dtr_predict_memory(const struct dtr_lowering *request, const struct dtr_plan *plan,
                        struct dtr_prediction *prediction, struct dtr_error *error);
 

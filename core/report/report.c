@@ -344,6 +344,7 @@ static cJSON *device_json(const struct dtr_report *report, uint32_t index) {
     cJSON_AddNumberToObject(json, "bytes_sent", (double)device->bytes_sent);
     cJSON_AddNumberToObject(json, "bytes_received", (double)device->bytes_received);
     cJSON_AddNumberToObject(json, "weight_bytes", (double)device->weight_bytes);
+    cJSON_AddNumberToObject(json, "buffer_bytes", (double)device->buffer_bytes);
     cJSON_AddNumberToObject(json, "peak_rss_bytes", (double)device->peak_rss_bytes);
     if (!index)
         add_types(report, json);

@@ -50,18 +50,18 @@ static int broken(struct dtr_engine *engine, int status, int peer) {
 }
 
 static int post(struct dtr_engine *engine, struct flight *flight, struct parcel *parcel) {
-    const struct dtr_message *message = parcel->message;
+    const struct dtr_message *message = parcel->cut.message;
     const uint32_t tag = flight->collective->tag;
     void *buffer = dtr_parcel_buffer(flight, parcel);
     int status;
     if (message->kind == DTR_MESSAGE_SEND) {
-        if (!parcel->direct)
+        if (!parcel->cut.direct)
             dtr_parcel_pack(flight, parcel);
         status = engine->ops->isend(engine->transport, message->peer, tag, buffer,
-                                    (size_t)parcel->bytes, &parcel->request);
+                                    (size_t)parcel->cut.bytes, &parcel->request);
     } else {
         status = engine->ops->irecv(engine->transport, message->peer, tag, buffer,
-                                    (size_t)parcel->bytes, &parcel->request);
+                                    (size_t)parcel->cut.bytes, &parcel->request);
     }
     return status ? broken(engine, status, (int)message->peer) : DTR_OK;
 }
@@ -71,8 +71,8 @@ static int post(struct dtr_engine *engine, struct flight *flight, struct parcel 
 static bool may_go(const struct flight *flight, const struct parcel *parcel) {
     if (parcel->source)
         return parcel->source->done;
-    return parcel->message->round <= flight->round ||
-           (dtr_message_comes(parcel->message) && dtr_collective_passes_on(flight->collective));
+    return parcel->cut.message->round <= flight->round ||
+           (dtr_message_comes(parcel->cut.message) && dtr_collective_passes_on(flight->collective));
 }
 
 /* In the order of the list, in which the other end expects them. */
@@ -80,7 +80,7 @@ static int post_some(struct dtr_engine *engine, struct flight *flight, bool rece
                      uint32_t *next) {
     for (; *next < flight->count; ++*next) {
         struct parcel *parcel = &flight->parcels[*next];
-        if (dtr_message_comes(parcel->message) != receives)
+        if (dtr_message_comes(parcel->cut.message) != receives)
             continue;
         if (!may_go(flight, parcel))
             return DTR_OK;
@@ -104,11 +104,11 @@ static int test_parcel(struct dtr_engine *engine, struct flight *flight, struct 
         return DTR_OK;
     parcel->request = NULL;
     if (done < 0)
-        return broken(engine, done, (int)parcel->message->peer);
-    if (dtr_message_comes(parcel->message) && bytes != parcel->bytes)
-        return broken(engine, DTR_E_CORRUPT, (int)parcel->message->peer);
+        return broken(engine, done, (int)parcel->cut.message->peer);
+    if (dtr_message_comes(parcel->cut.message) && bytes != parcel->cut.bytes)
+        return broken(engine, DTR_E_CORRUPT, (int)parcel->cut.message->peer);
     parcel->done = true;
-    if (parcel->alone && !parcel->direct)
+    if (parcel->alone && !parcel->cut.direct)
         dtr_parcel_unpack(flight, parcel);
     return DTR_OK;
 }
@@ -131,7 +131,7 @@ static int test_all(struct dtr_engine *engine, struct flight *flight) {
 static void end_round(struct flight *flight) {
     for (; flight->first < flight->unfinished; flight->first++) {
         const struct parcel *parcel = &flight->parcels[flight->first];
-        if (dtr_message_comes(parcel->message) && !parcel->alone && !parcel->direct)
+        if (dtr_message_comes(parcel->cut.message) && !parcel->alone && !parcel->cut.direct)
             dtr_parcel_unpack(flight, parcel);
     }
 }
@@ -144,8 +144,8 @@ static int advance(struct dtr_engine *engine, struct flight *flight) {
         if (status)
             return status;
         const bool over = flight->unfinished == flight->count;
-        const uint32_t round =
-            over ? flight->collective->rounds : flight->parcels[flight->unfinished].message->round;
+        const uint32_t round = over ? flight->collective->rounds
+                                    : flight->parcels[flight->unfinished].cut.message->round;
         if (round != flight->round)
             end_round(flight);
         flight->round = round;

@@ -16,7 +16,7 @@
 struct dtr_engine;
 struct dtr_instance;
 
-/* The collectives of one schedule, with the memory for what is under way. */
+/* The collectives of one schedule. */
 struct dtr_flights;
 
 /* When a collective was under way, on the clock of the engine; 0: not in this request. */
@@ -35,10 +35,7 @@ int dtr_flights_create(const struct dtr_schedule *schedule, struct dtr_flights *
                        struct dtr_error *error);
 void dtr_flights_free(struct dtr_flights *flights);
 
-/* Bytes of memory for what is under way. */
-uint64_t dtr_flights_bytes(const struct dtr_flights *flights);
-
-/* A request begins; its buffers are in this arena. */
+/* A request begins; its buffers, and what is under way, are in this arena. */
 void dtr_flights_begin(struct dtr_flights *flights, float *arena);
 
 /* Begins a collective (index into schedule.collectives).  Does not block.  `awaited`: the caller

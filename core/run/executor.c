@@ -149,13 +149,14 @@ int dtr_executor_reserve(struct dtr_executor *executor, const struct dtr_program
     const uint64_t floats = program->schedule->arena_floats;
     if (floats <= executor->arena_floats)
         return DTR_OK;
-    float *arena = aligned_alloc(64, (size_t)(floats * sizeof *arena + 63) / 64 * 64);
-    if (!arena)
+    /* Never both at once. */
+    free(executor->arena);
+    executor->arena_floats = 0;
+    executor->arena = aligned_alloc(64, (size_t)(floats * sizeof *executor->arena + 63) / 64 * 64);
+    if (!executor->arena)
         return dtr_fail_memory(error);
     /* Touched now, not in the first request. */
-    memset(arena, 0, (size_t)floats * sizeof *arena);
-    free(executor->arena);
-    executor->arena = arena;
+    memset(executor->arena, 0, (size_t)floats * sizeof *executor->arena);
     executor->arena_floats = floats;
     return DTR_OK;
 }

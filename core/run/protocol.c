@@ -367,6 +367,7 @@ void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
     dtr_write_u64(writer, done->times.communicate_ns);
     dtr_write_u64(writer, done->times.under_way_ns);
     dtr_write_u64(writer, done->times.hidden_ns);
+    dtr_write_u64(writer, done->buffer_bytes);
     dtr_write_u64(writer, done->peak_rss_bytes);
     dtr_write_u64(writer, done->late_ns);
     dtr_write_u64(writer, done->due_ns);
@@ -385,6 +386,7 @@ int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_e
     done->times.communicate_ns = dtr_read_u64(reader);
     done->times.under_way_ns = dtr_read_u64(reader);
     done->times.hidden_ns = dtr_read_u64(reader);
+    done->buffer_bytes = dtr_read_u64(reader);
     done->peak_rss_bytes = dtr_read_u64(reader);
     done->late_ns = dtr_read_u64(reader);
     done->due_ns = dtr_read_u64(reader);

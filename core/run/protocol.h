@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 4 };
+enum { DTR_PROTOCOL_VERSION = 5 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -109,7 +109,7 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
 struct dtr_done {
     uint64_t number;
     struct dtr_device_times times;
-    uint64_t peak_rss_bytes;
+    uint64_t buffer_bytes, peak_rss_bytes;
     uint64_t late_ns, due_ns;
     uint32_t steps, collectives; /* steps: only with the trace, else 0 */
     const void *step_times;      /* begin of all steps, then end of all, 64 bits each */

@@ -138,6 +138,7 @@ static int hear_done(struct dtr_session *session, uint32_t rank, struct dtr_erro
         return dtr_peer_give_up(peer, error);
     struct dtr_device_report *report = &session->reports[peer->device];
     report->times = done.times;
+    report->buffer_bytes = done.buffer_bytes;
     report->peak_rss_bytes = done.peak_rss_bytes;
     report->late_ns = done.late_ns;
     report->due_ns = done.due_ns;
@@ -148,6 +149,7 @@ static void report_own(struct dtr_session *session) {
     const struct dtr_companions *companions = session->program->companions;
     struct dtr_device_report *own = &session->reports[0];
     own->times = dtr_program_times(session->program);
+    own->buffer_bytes = dtr_executor_bytes(session->device->executor);
     own->peak_rss_bytes = dtr_peak_rss_bytes();
     dtr_kernels_lateness(session->device->kernels, &own->late_ns, &own->due_ns);
     for (uint32_t i = 0; i < session->members; i++) {

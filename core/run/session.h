@@ -52,7 +52,7 @@ int dtr_session_try(struct dtr_session *session, const struct dtr_trial *trial,
 struct dtr_device_report {
     struct dtr_device_times times;
     uint64_t bytes_sent, bytes_received; /* payload */
-    uint64_t weight_bytes, peak_rss_bytes;
+    uint64_t weight_bytes, buffer_bytes, peak_rss_bytes;
     uint64_t late_ns, due_ns; /* due 0: the kernels keep no clock */
 };
 

@@ -314,6 +314,7 @@ static int run_request(struct worker *worker, struct dtr_reader *reader, struct 
     struct dtr_done done = {
         .number = frame.number,
         .times = dtr_program_times(program),
+        .buffer_bytes = dtr_executor_bytes(device->executor),
         .peak_rss_bytes = dtr_peak_rss_bytes(),
     };
     dtr_kernels_lateness(device->kernels, &done.late_ns, &done.due_ns);

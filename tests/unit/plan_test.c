@@ -11,6 +11,7 @@
 
 #include "plan/account.h"
 #include "plan/lower.h"
+#include "plan/parcel.h"
 #include "plan/plan.h"
 #include "plan/simulate.h"
 #include "plan/strategy.h"
@@ -133,6 +134,45 @@ static void assert_messages_match(struct dtr_schedule *const *schedules, uint32_
             }
 }
 
+/* In floats of the arena. */
+static struct dtr_range room_of(const struct dtr_schedule *schedule, uint32_t index) {
+    const struct dtr_collective *collective = &schedule->collectives[index];
+    uint64_t floats = 0;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const struct dtr_message *message = &schedule->messages[collective->message + i];
+        for (uint32_t j = 0; j < dtr_parcel_count(collective, message); j++) {
+            const struct dtr_parcel parcel = dtr_parcel_at(schedule, collective, message, j);
+            floats += dtr_parcel_room(&parcel);
+        }
+    }
+    return (struct dtr_range){(uint32_t)collective->staging,
+                              (uint32_t)(collective->staging + floats)};
+}
+
+/* What is packed has room of its own while it is under way. */
+static void assert_room(const struct dtr_schedule *schedule) {
+    bool *under_way = calloc((size_t)schedule->collectives_count + 1, sizeof *under_way);
+    assert_non_null(under_way);
+    for (uint32_t i = 0; i < schedule->steps_count; i++) {
+        const struct dtr_step *step = &schedule->steps[i];
+        if (step->kind == DTR_STEP_WAIT)
+            under_way[step->collective] = false;
+        if (step->kind != DTR_STEP_START)
+            continue;
+        const struct dtr_range room = room_of(schedule, (uint32_t)step->collective);
+        assert_true(room.end <= schedule->arena_floats);
+        for (uint32_t j = 0; j < schedule->collectives_count; j++)
+            assert_true(!under_way[j] ||
+                        dtr_range_empty(dtr_range_intersect(room, room_of(schedule, j))));
+        for (uint32_t j = 0; j < schedule->buffers_count; j++) {
+            const struct dtr_buffer *buffer = &schedule->buffers[j];
+            assert_true(buffer->offset + (uint64_t)buffer->rows * buffer->columns <= room.begin);
+        }
+        under_way[step->collective] = true;
+    }
+    free(under_way);
+}
+
 static void check_situation(const struct situation *situation, uint32_t strategy) {
     struct dtr_schedule *schedules[DEVICES_MOST];
     struct dtr_plan *plan = place(situation, strategy);
@@ -162,6 +202,7 @@ static void check_situation(const struct situation *situation, uint32_t strategy
             dtr_schedule_print(schedules[i], stderr);
         }
         assert_null(broken);
+        assert_room(schedules[i]);
     }
     assert_messages_match(schedules, situation->devices);
     for (uint32_t i = 0; i < situation->devices; i++)

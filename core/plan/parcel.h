@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * parcel.h -- what the messages of a collective are cut into, and the room in the arena for those
+ * parcels that are packed before they leave, or unpacked after they came.
+ */
+#ifndef DTR_PLAN_PARCEL_H
+#define DTR_PLAN_PARCEL_H
+
+#include "plan/route.h"
+#include "plan/schedule.h"
+
+/* A message of a collective, or some rows of it. */
+struct dtr_parcel {
+    const struct dtr_message *message;
+    struct dtr_range rows; /* of the message's, counted through its views */
+    uint64_t bytes;        /* on the wire */
+    bool direct;           /* travels straight from or to where its values are */
+};
+
+static inline bool dtr_message_comes(const struct dtr_message *message) {
+    return message->kind != DTR_MESSAGE_SEND;
+}
+
+/* Whether what comes goes on while more of it is coming, instead of round by round. */
+static inline bool dtr_collective_passes_on(const struct dtr_collective *collective) {
+    return collective->algorithm == DTR_RING && collective->kind != DTR_ALL_TO_ALL;
+}
+
+/* How many parcels a message is cut into; both its ends come to the same. */
+uint32_t dtr_parcel_count(const struct dtr_collective *collective,
+                          const struct dtr_message *message);
+
+/* The index-th of them. */
+struct dtr_parcel dtr_parcel_at(const struct dtr_schedule *schedule,
+                                const struct dtr_collective *collective,
+                                const struct dtr_message *message, uint32_t index);
+
+/* The views that a parcel's rows lie in, narrowed to them, one after the other. */
+struct dtr_parcel_walk {
+    const struct dtr_schedule *schedule;
+    const struct dtr_parcel *parcel;
+    uint32_t view, row; /* the next view, and its first row among the message's */
+};
+bool dtr_parcel_next(struct dtr_parcel_walk *walk, struct dtr_view *view);
+
+/* Floats of the arena that it takes besides the buffers, in whole cache lines; 0: it is direct. */
+uint64_t dtr_parcel_room(const struct dtr_parcel *parcel);
+
+/* Gives every collective its room behind the buffers, which those that are never under way at the
+ * same time share, and makes the arena that much larger.  DTR_E_MEMORY. */
+int dtr_parcels_place(struct dtr_schedule *schedule);
+
+#endif
