@@ -22,6 +22,7 @@ static void set_real(const struct dtr_plugin *plugin, void *params, const char *
 struct fixture {
     struct dtr_host host; /* first */
     uint64_t now_ns;
+    uint32_t looks;        /* at the clock, which moves for those that do nothing else */
     uint64_t overslept_ns; /* how late the next sleep ends */
     uint32_t sleeps;
     uint64_t work_ns; /* what a call of the kernel below takes */
@@ -49,7 +50,12 @@ static void release(const struct dtr_host *host, void *memory) {
 }
 
 static uint64_t now_ns(const struct dtr_host *host) {
-    return fixture_of(host)->now_ns;
+    struct fixture *f = fixture_of(host);
+    if (++f->looks > 8) {
+        f->now_ns++;
+        f->looks = 0;
+    }
+    return f->now_ns;
 }
 
 static void sleep_until(const struct dtr_host *host, uint64_t deadline_ns) {
@@ -57,6 +63,7 @@ static void sleep_until(const struct dtr_host *host, uint64_t deadline_ns) {
     assert_true(deadline_ns > f->now_ns);
     f->now_ns = deadline_ns + f->overslept_ns;
     f->overslept_ns = 0;
+    f->looks = 0;
     f->sleeps++;
 }
 
@@ -274,6 +281,25 @@ static void test_nothing_is_made_up_for_after_idling(void **state) {
     assert_int_equal(due, 20 * ROW_NS);
 }
 
+static void test_what_a_wake_up_takes_is_allowed_for(void **state) {
+    struct fixture *f = begin(state);
+    for (uint32_t i = 0; i < 30; i++) {
+        f->overslept_ns = 20500;
+        multiply(f, 10);
+    }
+    f->now_ns += 3000000;
+    const uint64_t start = f->now_ns;
+    f->overslept_ns = 20500;
+    multiply(f, 10);
+    assert_true(f->now_ns - start <= 10 * ROW_NS + 3500);
+    assert_true(f->now_ns - start >= 10 * ROW_NS);
+    f->overslept_ns = 0; /* too early: what is left is waited for */
+    f->now_ns += 3000000;
+    const uint64_t again = f->now_ns;
+    multiply(f, 10);
+    assert_int_equal(f->now_ns - again, 10 * ROW_NS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_passes_through, set_up, tear_down),
@@ -284,6 +310,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_work_that_takes_too_long_does_not_sleep, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_is_made_up_for_after_idling, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_a_wake_up_takes_is_allowed_for, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
