@@ -171,11 +171,12 @@ static int stream(struct job *job, uint64_t bytes, double *mean_p, struct dtr_er
 }
 
 static int measure_line(struct job *job, struct dtr_error *error) {
+    const uint32_t repeats = job->bench.repeats, most = DTR_TRIAL_REPEATS;
     const struct dtr_trial ping = {.what = DTR_TRIAL_PING,
                                    .rows = 1,
                                    .columns = 1,
                                    .warmup = 10 * WARMUP,
-                                   .repeats = 10 * job->bench.repeats};
+                                   .repeats = repeats < most / 10 ? 10 * repeats : most};
     const uint64_t long_bytes = 1 << 20;
     struct dtr_transport_figure figure = {0};
     double stream_s = 0;
