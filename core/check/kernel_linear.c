@@ -13,11 +13,11 @@ static const char *const activation_name[] = {"", " with GELU", " with tanh GELU
 static const struct {
     uint32_t rows_max, in, out, gap;
 } shapes[] = {
-    {1, 1, 1, 0},     {2, 3, 5, 1},      {3, 7, 9, 0},     {4, 8, 8, 3},     {5, 15, 17, 1},
-    {6, 16, 16, 0},   {7, 17, 15, 5},    {8, 31, 33, 1},   {9, 32, 32, 16},  {11, 33, 31, 1},
-    {12, 47, 48, 0},  {13, 48, 47, 7},   {14, 63, 65, 1},  {15, 64, 64, 0},  {16, 65, 63, 1},
-    {17, 127, 49, 2}, {23, 128, 128, 8}, {24, 129, 97, 1}, {25, 255, 24, 0}, {31, 256, 12, 1},
-    {33, 257, 6, 3},  {48, 96, 192, 64}, {63, 40, 127, 1}, {64, 300, 2, 0},  {40, 512, 33, 1},
+    {1, 1, 1, 0},      {2, 3, 5, 1},      {3, 7, 9, 0},     {4, 8, 8, 3},     {5, 15, 17, 1},
+    {6, 16, 16, 0},    {7, 17, 15, 5},    {8, 31, 33, 1},   {9, 32, 32, 16},  {11, 33, 31, 1},
+    {12, 47, 48, 0},   {13, 48, 47, 7},   {14, 63, 65, 1},  {15, 64, 64, 0},  {16, 65, 63, 1},
+    {17, 127, 49, 2},  {23, 128, 128, 8}, {24, 129, 97, 1}, {25, 255, 24, 0}, {31, 256, 12, 1},
+    {33, 257, 6, 3},   {48, 96, 192, 64}, {63, 40, 127, 1}, {64, 300, 2, 0},  {40, 512, 33, 1},
     {41, 405, 101, 3}, /* many rows, a sum done in pieces, whole panels and the start of one */
 };
 
@@ -123,6 +123,12 @@ bool dtr_kernel_linear_make(struct kernel_rig *rig, const struct kernel_linear_c
     const double bytes = (double)rig->ops->packed_bytes(rig->self, linear->packed);
     if (bytes < numbers || bytes > 8.0 * (shape->out + 64.0) * (shape->in + 64.0) + 65536.0)
         dtr_kernel_verdict_fail(verdict, "packed_bytes() is %.0f for %.0f numbers", bytes, numbers);
+    if (DTR_HAS(rig->ops, struct dtr_kernel_ops, prepared_bytes)) {
+        const double told = (double)rig->ops->prepared_bytes(rig->self, &how, shape->bias);
+        if (told != 0 && told != bytes)
+            dtr_kernel_verdict_fail(verdict, "prepared_bytes() is %.0f, packed_bytes() %.0f", told,
+                                    bytes);
+    }
     return true;
 }
 

@@ -47,22 +47,27 @@ static int blas_supports(void *self, const struct dtr_op_shape *shape) {
            linear->out <= INT_MAX && linear->in <= INT_MAX;
 }
 
+static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+static size_t blas_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    (void)self;
+    const uint64_t floats = (uint64_t)linear->out * linear->in + (biased ? linear->out : 0);
+    return floats <= (SIZE_MAX - head) / sizeof(float) ? head + (size_t)floats * sizeof(float) : 0;
+}
+
 static int blas_prepare(void *opaque, const struct dtr_linear *linear, const float *weight,
                         size_t weight_stride, const float *bias, void **packed_p,
                         struct dtr_error *error) {
     const struct dtr_host *host = ((struct blas *)opaque)->common.host;
-    const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const uint64_t floats = (uint64_t)linear->out * linear->in + (bias ? linear->out : 0);
-    struct packed *packed = NULL;
-    if (floats <= (SIZE_MAX - head) / sizeof(float))
-        packed = host->allocate(host, ALIGNMENT, head + (size_t)floats * sizeof(float));
+    const size_t bytes = blas_prepared_bytes(opaque, linear, bias != NULL);
+    struct packed *packed = bytes ? host->allocate(host, ALIGNMENT, bytes) : NULL;
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
                           linear->in);
     *packed = (struct packed){.out = linear->out,
                               .in = linear->in,
                               .activation = linear->activation,
-                              .bytes = head + (size_t)floats * sizeof(float),
+                              .bytes = bytes,
                               .weight = (float *)((char *)packed + head)};
     for (uint32_t row = 0; row < linear->out; row++)
         memcpy(packed->weight + (size_t)row * linear->in, weight + row * weight_stride,
@@ -175,6 +180,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = blas_prepare,
     .unprepare = blas_unprepare,
     .packed_bytes = blas_packed_bytes,
+    .prepared_bytes = blas_prepared_bytes,
     .linear = blas_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

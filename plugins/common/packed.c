@@ -23,24 +23,37 @@ static uint32_t terms(const struct packed *packed) {
     return packed->pairs ? packed->in / 2 + packed->in % 2 : packed->in;
 }
 
+static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+static struct packed shape_of(const struct dtr_linear *linear) {
+    return (struct packed){.out = linear->out,
+                           .in = linear->in,
+                           .activation = linear->activation,
+                           .pairs = linear->dtype == DTR_BF16};
+}
+
+/* There is room for a bias in any case. */
+size_t dtr_packed_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    const struct dtr_vector *vector = ((const struct dtr_common *)self)->vector;
+    const struct packed shape = shape_of(linear);
+    (void)biased;
+    return head +
+           (vector->pack_floats(shape.out, terms(&shape)) + vector->pack_floats(shape.out, 1)) *
+               sizeof(float);
+}
+
 int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                        size_t weight_stride, const float *bias, void **packed_p,
                        struct dtr_error *error) {
     const struct dtr_common *common = self;
     const struct dtr_host *host = common->host;
     const struct dtr_vector *vector = common->vector;
-    const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     const uint64_t most = ((uint64_t)linear->out + vector->panel) * ((uint64_t)linear->in + 1);
     if (most > (SIZE_MAX - head) / sizeof(float))
         return host->fail(error, DTR_E_MEMORY, "a weight of %u x %u does not fit in memory",
                           linear->out, linear->in);
-    const struct packed shape = {.out = linear->out,
-                                 .in = linear->in,
-                                 .activation = linear->activation,
-                                 .pairs = linear->dtype == DTR_BF16};
-    const size_t floats = vector->pack_floats(linear->out, terms(&shape));
-    const size_t biases = vector->pack_floats(linear->out, 1);
-    const size_t bytes = head + (floats + biases) * sizeof(float);
+    const struct packed shape = shape_of(linear);
+    const size_t bytes = dtr_packed_prepared_bytes(self, linear, bias != NULL);
     struct packed *packed = host->allocate(host, ALIGNMENT, bytes);
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
@@ -48,10 +61,10 @@ int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float 
     *packed = shape;
     packed->bytes = bytes;
     packed->weight = (float *)((char *)packed + head);
-    packed->bias = packed->weight + floats;
+    packed->bias = packed->weight + vector->pack_floats(linear->out, terms(&shape));
     (packed->pairs ? vector->pack_pairs : vector->pack)(linear->out, linear->in, weight,
                                                         weight_stride, packed->weight);
-    memset(packed->bias, 0, biases * sizeof(float));
+    memset(packed->bias, 0, vector->pack_floats(linear->out, 1) * sizeof(float));
     if (bias)
         memcpy(packed->bias, bias, linear->out * sizeof(float));
     *packed_p = packed;

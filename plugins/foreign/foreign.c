@@ -72,23 +72,28 @@ static int foreign_supports(void *self, const struct dtr_op_shape *shape) {
            linear->out;
 }
 
+static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+static size_t foreign_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    (void)self;
+    const uint64_t floats = (uint64_t)linear->out * linear->in + (biased ? linear->out : 0);
+    return floats <= (SIZE_MAX - head) / sizeof(float) ? head + (size_t)floats * sizeof(float) : 0;
+}
+
 static int foreign_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                            size_t weight_stride, const float *bias, void **packed_p,
                            struct dtr_error *error) {
     const struct foreign *foreign = self;
     const struct dtr_host *host = foreign->common.host;
-    const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const uint64_t floats = (uint64_t)linear->out * linear->in + (bias ? linear->out : 0);
-    struct packed *packed = NULL;
-    if (floats <= (SIZE_MAX - head) / sizeof(float))
-        packed = host->allocate(host, ALIGNMENT, head + (size_t)floats * sizeof(float));
+    const size_t bytes = foreign_prepared_bytes(self, linear, bias != NULL);
+    struct packed *packed = bytes ? host->allocate(host, ALIGNMENT, bytes) : NULL;
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
                           linear->in);
     *packed = (struct packed){.out = linear->out,
                               .in = linear->in,
                               .activation = linear->activation,
-                              .bytes = head + (size_t)floats * sizeof(float),
+                              .bytes = bytes,
                               .weight = (float *)((char *)packed + head)};
     for (size_t n = 0; n < linear->out; n++)
         for (size_t k = 0; k < linear->in; k++)
@@ -280,6 +285,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = foreign_prepare,
     .unprepare = foreign_unprepare,
     .packed_bytes = foreign_packed_bytes,
+    .prepared_bytes = foreign_prepared_bytes,
     .linear = foreign_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

@@ -42,6 +42,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = dtr_packed_prepare,
     .unprepare = dtr_packed_unprepare,
     .packed_bytes = dtr_packed_bytes,
+    .prepared_bytes = dtr_packed_prepared_bytes,
     .linear = dtr_packed_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

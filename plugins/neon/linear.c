@@ -54,22 +54,33 @@ static void pack(const struct neon *neon, struct packed *packed, const float *we
     }
 }
 
+static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+/* Of whole panels, without bias and scales. */
+static uint64_t weight_bytes_of(const struct dtr_linear *linear) {
+    const uint64_t columns =
+        ((uint64_t)linear->out + GEMM_COLUMNS - 1) / GEMM_COLUMNS * GEMM_COLUMNS;
+    return columns * depth_of(linear->dtype, linear->in) * GEMM_ELEMENT;
+}
+
+size_t neon_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    (void)self;
+    const uint32_t rows = (biased ? 1u : 0u) + (linear->dtype == DTR_INT8 ? 1u : 0u);
+    const uint64_t bytes =
+        head + weight_bytes_of(linear) + rows * (uint64_t)linear->out * sizeof(float);
+    return bytes <= SIZE_MAX ? (size_t)bytes : 0;
+}
+
 int neon_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                  size_t weight_stride, const float *bias, void **packed_p,
                  struct dtr_error *error) {
     struct neon *neon = self;
     const struct dtr_host *host = neon->common.host;
     const uint32_t depth = depth_of(linear->dtype, linear->in);
-    const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const uint64_t columns =
-        ((uint64_t)linear->out + GEMM_COLUMNS - 1) / GEMM_COLUMNS * GEMM_COLUMNS;
-    const uint64_t weight_bytes = columns * depth * GEMM_ELEMENT;
-    const bool scales = linear->dtype == DTR_INT8;
-    const uint64_t bytes =
-        head + weight_bytes + ((bias ? 1u : 0u) + scales) * (uint64_t)linear->out * sizeof(float);
+    const uint64_t weight_bytes = weight_bytes_of(linear);
+    const size_t bytes = neon_prepared_bytes(self, linear, bias != NULL);
     void *row = dtr_common_scratch(&neon->common, depth * (size_t)GEMM_ELEMENT);
-    struct packed *packed =
-        row && bytes <= SIZE_MAX ? host->allocate(host, ALIGNMENT, (size_t)bytes) : NULL;
+    struct packed *packed = row && bytes ? host->allocate(host, ALIGNMENT, bytes) : NULL;
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
                           linear->in);
@@ -79,10 +90,10 @@ int neon_prepare(void *self, const struct dtr_linear *linear, const float *weigh
                               .dtype = linear->dtype,
                               .activation = linear->activation,
                               .depth = depth,
-                              .bytes = (size_t)bytes,
+                              .bytes = bytes,
                               .weight = (char *)packed + head};
     float *rest = (float *)(packed->weight + weight_bytes);
-    if (scales) {
+    if (linear->dtype == DTR_INT8) {
         packed->scale = rest;
         rest += linear->out;
     }

@@ -48,6 +48,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = neon_prepare,
     .unprepare = neon_unprepare,
     .packed_bytes = neon_packed_bytes,
+    .prepared_bytes = neon_prepared_bytes,
     .linear = neon_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

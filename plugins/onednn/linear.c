@@ -113,14 +113,15 @@ static int pack_parts(struct onednn *onednn, struct packed *packed, const float 
     return DTR_OK;
 }
 
-/* The head of a packed weight, with bias and scales behind it; parts without memory yet. */
+/* The head of a packed weight, with room for bias and scales behind it; parts without memory yet.
+ */
 static struct packed *make_packed(const struct onednn *onednn, const struct dtr_linear *linear,
-                                  const float *bias) {
+                                  bool biased) {
     const struct dtr_host *host = onednn->common.host;
     const uint32_t parts = onednn->common.threads;
     const size_t head = padded(sizeof(struct packed) + parts * sizeof(struct part));
     const bool scales = linear->dtype == DTR_INT8;
-    const size_t bytes = head + ((bias ? 1u : 0u) + scales) * (size_t)linear->out * sizeof(float);
+    const size_t bytes = head + ((biased ? 1u : 0u) + scales) * (size_t)linear->out * sizeof(float);
     struct packed *packed = host->allocate(host, ALIGNMENT, bytes);
     if (!packed)
         return NULL;
@@ -136,10 +137,8 @@ static struct packed *make_packed(const struct onednn *onednn, const struct dtr_
         packed->scale = rest;
         rest += linear->out;
     }
-    if (bias) {
+    if (biased)
         packed->bias = rest;
-        memcpy(rest, bias, linear->out * sizeof *bias);
-    }
     return packed;
 }
 
@@ -159,11 +158,13 @@ int onednn_prepare(void *self, const struct dtr_linear *linear, const float *wei
                    struct dtr_error *error) {
     struct onednn *onednn = self;
     const struct dtr_host *host = onednn->common.host;
-    struct packed *packed = make_packed(onednn, linear, bias);
+    struct packed *packed = make_packed(onednn, linear, bias != NULL);
     int status = packed ? plan_parts(onednn, linear, packed) : DTR_E_MEMORY;
     if (!status)
         status = pack_parts(onednn, packed, weight, weight_stride);
     if (!status) {
+        if (bias)
+            memcpy(packed->bias, bias, linear->out * sizeof *bias);
         *packed_p = packed;
         return DTR_OK;
     }
@@ -177,6 +178,15 @@ int onednn_prepare(void *self, const struct dtr_linear *linear, const float *wei
 size_t onednn_packed_bytes(void *self, const void *packed) {
     (void)self;
     return ((const struct packed *)packed)->bytes;
+}
+
+/* The layout of a part may depend on its bias, which is there, then, though it has no values. */
+size_t onednn_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    struct packed *packed = make_packed(self, linear, biased);
+    const size_t bytes = packed && !plan_parts(self, linear, packed) ? packed->bytes : 0;
+    if (packed)
+        onednn_unprepare(self, packed);
+    return bytes;
 }
 
 /* One call of linear(), as its threads see it. */

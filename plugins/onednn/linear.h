@@ -22,6 +22,7 @@ int onednn_prepare(void *self, const struct dtr_linear *linear, const float *wei
                    struct dtr_error *error);
 void onednn_unprepare(void *self, void *packed);
 size_t onednn_packed_bytes(void *self, const void *packed);
+size_t onednn_prepared_bytes(void *self, const struct dtr_linear *linear, int biased);
 int onednn_linear(void *self, void *packed, uint32_t rows, const float *x, size_t x_stride,
                   float *y, size_t y_stride, uint32_t flags);
 

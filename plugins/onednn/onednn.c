@@ -47,6 +47,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = onednn_prepare,
     .unprepare = onednn_unprepare,
     .packed_bytes = onednn_packed_bytes,
+    .prepared_bytes = onednn_prepared_bytes,
     .linear = onednn_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

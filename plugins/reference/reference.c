@@ -141,18 +141,32 @@ static void pack_row(struct packed *packed, uint32_t row, const float *rounded) 
         panel[(size_t)k * PANEL + row % PANEL] = rounded[k];
 }
 
+static const size_t head_bytes = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+
+static uint32_t panels_of(const struct dtr_linear *linear) {
+    return linear->out / PANEL + (linear->out % PANEL != 0);
+}
+
+/* There is room for a bias and for scales in any case. */
+static size_t reference_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    const uint64_t floats = (uint64_t)panels_of(linear) * PANEL * ((uint64_t)linear->in + 2);
+    (void)self;
+    (void)biased;
+    return floats <= (SIZE_MAX - head_bytes) / sizeof(float)
+               ? head_bytes + (size_t)floats * sizeof(float)
+               : 0;
+}
+
 static int reference_prepare(void *opaque, const struct dtr_linear *linear, const float *weight,
                              size_t weight_stride, const float *bias, void **packed_p,
                              struct dtr_error *error) {
     struct reference *self = opaque;
     const struct dtr_host *host = self->host;
-    const uint32_t panels = linear->out / PANEL + (linear->out % PANEL != 0);
-    const uint64_t floats = (uint64_t)panels * PANEL * ((uint64_t)linear->in + 2);
-    if (floats > (SIZE_MAX - sizeof(struct packed) - ALIGNMENT) / sizeof(float))
+    const uint32_t panels = panels_of(linear);
+    const size_t bytes = reference_prepared_bytes(self, linear, bias != NULL);
+    if (!bytes)
         return host->fail(error, DTR_E_MEMORY, "a weight of %u x %u does not fit in memory",
                           linear->out, linear->in);
-    const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const size_t bytes = head + (size_t)floats * sizeof(float);
     float *rounded = scratch(self, linear->in * sizeof(float) + 1);
     struct packed *packed = rounded ? host->allocate(host, ALIGNMENT, bytes) : NULL;
     if (!packed)
@@ -165,7 +179,7 @@ static int reference_prepare(void *opaque, const struct dtr_linear *linear, cons
                               .dtype = linear->dtype,
                               .activation = linear->activation,
                               .bytes = bytes};
-    packed->weight = (float *)((char *)packed + head);
+    packed->weight = (float *)((char *)packed + head_bytes);
     packed->scale = packed->weight + (size_t)panels * PANEL * linear->in;
     packed->bias = packed->scale + (size_t)panels * PANEL;
     for (uint32_t row = 0; row < linear->out; row++) {
@@ -471,6 +485,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = reference_prepare,
     .unprepare = reference_unprepare,
     .packed_bytes = reference_packed_bytes,
+    .prepared_bytes = reference_prepared_bytes,
     .linear = reference_linear,
     .attention = reference_attention,
     .add_norm = reference_add_norm,

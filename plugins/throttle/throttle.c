@@ -145,6 +145,13 @@ static size_t throttle_packed_bytes(void *self, const void *opaque) {
     return t->ops->packed_bytes(t->self, packed->packed);
 }
 
+static size_t throttle_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    const struct throttle *t = self;
+    return DTR_HAS(t->ops, struct dtr_kernel_ops, prepared_bytes)
+               ? t->ops->prepared_bytes(t->self, linear, biased)
+               : 0;
+}
+
 static int throttle_linear(void *self, void *opaque, uint32_t rows, const float *x, size_t x_stride,
                            float *y, size_t y_stride, uint32_t flags) {
     struct throttle *t = self;
@@ -240,6 +247,7 @@ static const struct dtr_kernel_ops ops = {
     .prepare = throttle_prepare,
     .unprepare = throttle_unprepare,
     .packed_bytes = throttle_packed_bytes,
+    .prepared_bytes = throttle_prepared_bytes,
     .linear = throttle_linear,
     .attention = throttle_attention,
     .add_norm = throttle_add_norm,

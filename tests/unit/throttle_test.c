@@ -89,6 +89,11 @@ static size_t lower_packed_bytes(void *self, const void *packed) {
     return 12345;
 }
 
+static size_t lower_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
+    (void)self;
+    return linear->out + (biased ? 1 : 0);
+}
+
 static int lower_linear(void *self, void *packed, uint32_t rows, const float *x, size_t x_stride,
                         float *y, size_t y_stride, uint32_t flags) {
     struct fixture *f = self;
@@ -115,6 +120,7 @@ static const struct dtr_kernel_ops lower_ops = {
     .prepare = lower_prepare,
     .unprepare = lower_unprepare,
     .packed_bytes = lower_packed_bytes,
+    .prepared_bytes = lower_prepared_bytes,
     .linear = lower_linear,
     .attention = lower_attention,
     .add_norm = lower_norm,
@@ -198,6 +204,8 @@ static void test_passes_through(void **state) {
     assert_int_equal(f->ops->supports(f->self, &yes), 7);
     assert_int_equal(f->ops->supports(f->self, &no), 0);
     assert_int_equal(f->ops->packed_bytes(f->self, f->packed), 12345);
+    const struct dtr_linear linear = {.size = sizeof linear, .out = 6};
+    assert_int_equal(f->ops->prepared_bytes(f->self, &linear, 1), 7);
     assert_int_equal(f->ops->linear(f->self, f->packed, 1, NULL, 0, NULL, 0, 1), DTR_E_UNSUPPORTED);
 }
 

@@ -117,6 +117,10 @@ struct dtr_kernel_ops {
     /* Optional: how late the plugin's own clock runs, in nanoseconds since the last call, and the
      * time that it should have taken (a wrapper that emulates a slower device). */
     void (*lateness)(void *self, uint64_t *late_ns_p, uint64_t *due_ns_p);
+
+    /* Optional: what packed_bytes() will say of a weight that is prepared so, with a bias or
+     * without; 0: that is not known before. */
+    size_t (*prepared_bytes)(void *self, const struct dtr_linear *linear, int biased);
 };
 
 #ifdef __cplusplus
