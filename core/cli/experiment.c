@@ -112,9 +112,9 @@ int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct d
 }
 
 int dtr_cli_plan(const struct dtr_cli *cli, struct dtr_opened *opened, struct dtr_error *error) {
-    const int status = dtr_planning_create(opened->experiment, &opened->options, opened->model,
-                                           opened->profile, NULL, &cli->log, &opened->planning,
-                                           error);
+    const int status =
+        dtr_planning_create(opened->experiment, opened->plugins, &opened->options, opened->model,
+                            opened->profile, NULL, &cli->log, &opened->planning, error);
     return status ? status : dtr_planning_plan(opened->planning, &opened->plan, error);
 }
 

@@ -270,7 +270,7 @@ static int weigh(const struct dtr_model *model, struct dtr_plan *plan, uint32_t 
     if (status)
         return status;
     struct dtr_account account;
-    dtr_account_schedule(schedule, &model->shape, &account);
+    dtr_account_schedule(schedule, &model->shape, NULL, &account);
     dtr_schedule_free(schedule);
     *bytes_p = account.weight_bytes;
     return DTR_OK;

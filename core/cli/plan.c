@@ -34,6 +34,7 @@ static struct dtr_lowering request_of(const struct job *job) {
         dtr_experiment_lowering(opened->experiment, opened->model, &opened->options);
     lowering.sequences = opened->options.sequences_max;
     lowering.lengths = job->lengths;
+    lowering.weigher = dtr_planning_weigher(opened->planning);
     return lowering;
 }
 
@@ -102,7 +103,8 @@ static int candidate(struct job *job, const struct dtr_plan *plan, const char *n
         const int status = lower(job, plan, i, &schedule, error);
         if (status)
             return status;
-        dtr_account_schedule(schedule, &job->opened.model->shape, &account);
+        dtr_account_schedule(schedule, &job->opened.model->shape,
+                             dtr_planning_weigher(job->opened.planning), &account);
         dtr_schedule_free(schedule);
         take_most(&most, &account);
         cJSON_AddItemToArray(devices, account_json(&account));

@@ -60,8 +60,15 @@ uint64_t dtr_account_weight(const struct dtr_model_shape *model, const struct dt
     }
 }
 
+uint64_t dtr_account_weight_bytes(const struct dtr_model_shape *model,
+                                  const struct dtr_weigher *weigher, uint32_t device,
+                                  const struct dtr_weight_key *key) {
+    const uint64_t bytes = weigher ? weigher->bytes(weigher->arg, device, key) : 0;
+    return bytes ? bytes : sizeof(float) * dtr_account_weight(model, key);
+}
+
 void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_model_shape *model,
-                          struct dtr_account *account) {
+                          const struct dtr_weigher *weigher, struct dtr_account *account) {
     *account = (struct dtr_account){.arena_bytes = schedule->arena_floats * sizeof(float)};
     for (uint32_t i = 0; i < schedule->collectives_count; i++) {
         uint64_t sent, received;
@@ -72,5 +79,6 @@ void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_
     for (uint32_t i = 0; i < schedule->steps_count; i++)
         account->flops += dtr_account_flops(schedule, &schedule->steps[i]);
     for (uint32_t i = 0; i < schedule->weights_count; i++)
-        account->weight_bytes += sizeof(float) * dtr_account_weight(model, &schedule->weights[i]);
+        account->weight_bytes +=
+            dtr_account_weight_bytes(model, weigher, schedule->device, &schedule->weights[i]);
 }

@@ -12,12 +12,24 @@
 struct dtr_account {
     uint64_t bytes_sent, bytes_received; /* payload, as the wire types have it */
     uint64_t flops;                      /* of linear layers (2 m n k) and attention (4 m s h) */
-    uint64_t weight_bytes;               /* f32, of the weights that the steps use */
+    uint64_t weight_bytes;               /* of the weights that the steps use */
     uint64_t arena_bytes;                /* activations, and messages under way */
 };
 
+/* Knows what a prepared weight takes on a device of a plan; 0: it does not. */
+struct dtr_weigher {
+    void *arg;
+    uint64_t (*bytes)(void *arg, uint32_t device, const struct dtr_weight_key *key);
+};
+
+/* `weigher` may be NULL. */
 void dtr_account_schedule(const struct dtr_schedule *schedule, const struct dtr_model_shape *model,
-                          struct dtr_account *account);
+                          const struct dtr_weigher *weigher, struct dtr_account *account);
+
+/* What a prepared weight takes; where nobody knows, its numbers in f32. */
+uint64_t dtr_account_weight_bytes(const struct dtr_model_shape *model,
+                                  const struct dtr_weigher *weigher, uint32_t device,
+                                  const struct dtr_weight_key *key);
 
 /* The payload of one collective on this device. */
 void dtr_account_collective(const struct dtr_schedule *schedule,

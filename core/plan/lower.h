@@ -13,6 +13,8 @@
 #include "plan/schedule.h"
 #include "plan/ways.h"
 
+struct dtr_weigher;
+
 /* What is computed on device 0 after the last layer. */
 enum dtr_head { DTR_HEAD_NONE, DTR_HEAD_CLASSIFY, DTR_HEAD_FILL_MASK, DTR_HEAD_ANSWER };
 
@@ -30,8 +32,9 @@ struct dtr_lowering {
     bool query_apart;  /* queries have a weight of their own (the experiment selects rows) */
     enum dtr_head head;
     uint32_t labels, vocabulary;
-    uint8_t wire;                /* enum dtr_dtype */
-    const struct dtr_ways *ways; /* how collectives go; NULL: as the plan says */
+    uint8_t wire;                      /* enum dtr_dtype */
+    const struct dtr_ways *ways;       /* how collectives go; NULL: as the plan says */
+    const struct dtr_weigher *weigher; /* for the accountant; NULL: weights are f32 */
 };
 
 /* The caller frees the schedule.  DTR_E_MEMORY, or DTR_E_CONFIG for a plan that cannot be run. */

@@ -107,13 +107,15 @@ static int hold(struct holding *holding, const struct dtr_schedule *schedule) {
 }
 
 /* Each weight counts once. */
-static uint64_t held_bytes(struct holding *holding, const struct dtr_model_shape *model) {
+static uint64_t held_bytes(struct holding *holding, const struct dtr_lowering *request,
+                           uint32_t device) {
     uint64_t bytes = 0;
     if (holding->count)
         qsort(holding->keys, holding->count, sizeof *holding->keys, compare_keys);
     for (size_t i = 0; i < holding->count; i++)
         if (!i || compare_keys(&holding->keys[i - 1], &holding->keys[i]) != 0)
-            bytes += sizeof(float) * dtr_account_weight(model, &holding->keys[i]);
+            bytes += dtr_account_weight_bytes(request->model, request->weigher, device,
+                                              &holding->keys[i]);
     return bytes;
 }
 
@@ -141,9 +143,9 @@ static int hold_strategy(const struct dtr_lowering *request, struct dtr_plan *pl
     return status;
 }
 
-static void note_holding(struct holding *holding, const struct dtr_model_shape *model,
+static void note_holding(struct holding *holding, const struct dtr_lowering *request,
                          uint32_t device, struct dtr_prediction *prediction) {
-    const uint64_t bytes = held_bytes(holding, model);
+    const uint64_t bytes = held_bytes(holding, request, device);
     if (prediction->weight_bytes)
         prediction->weight_bytes[device] = bytes;
     if (prediction->memory_bytes)
@@ -171,7 +173,7 @@ static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
     }
     for (uint32_t i = 0; i < plan->devices; i++) {
         if (!status)
-            note_holding(&holdings[i], request->model, reduced->device[i], prediction);
+            note_holding(&holdings[i], request, reduced->device[i], prediction);
         free(holdings[i].keys);
     }
     free(holdings);
@@ -255,7 +257,7 @@ static void add_up(struct dtr_schedule *const *schedules, const struct reduced *
                    const struct dtr_model_shape *model, struct dtr_prediction *prediction) {
     for (uint32_t i = 0; i < reduced->plan->devices && prediction->bytes_sent; i++) {
         struct dtr_account account;
-        dtr_account_schedule(schedules[i], model, &account);
+        dtr_account_schedule(schedules[i], model, NULL, &account);
         prediction->bytes_sent[reduced->device[i]] = account.bytes_sent;
     }
 }

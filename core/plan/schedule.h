@@ -122,7 +122,7 @@ struct dtr_collective {
     uint32_t tag;               /* the same on all devices */
     uint32_t message, messages; /* into schedule.message, round after round; none where this device
                                    has no part */
-    uint64_t staging; /* in floats, from the start of the arena: room for its parcels */
+    uint64_t staging;           /* in floats, from the start of the arena: room for its parcels */
 };
 
 /* Where a result is when the schedule is done: on device 0, and -1 elsewhere. */

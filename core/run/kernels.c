@@ -236,29 +236,57 @@ static int prepare_norm(const struct dtr_model *model, const struct recipe *reci
 }
 
 /* Who runs the layer: the plugin where it can, else the reference. */
-static const struct dtr_instance *choose(struct dtr_kernels *kernels,
-                                         const struct dtr_linear *linear) {
+static const struct dtr_instance *who_runs(const struct dtr_kernels *kernels,
+                                           const struct dtr_linear *linear) {
     const struct dtr_op_shape shape = {.size = sizeof shape, .op = DTR_OP_LINEAR, .linear = linear};
     const struct dtr_instance *top = kernels->top;
-    if (ops_of(top)->supports(top->self, &shape) > 0)
-        return top;
-    if (!kernels->told)
+    return ops_of(top)->supports(top->self, &shape) > 0 ? top : kernels->base;
+}
+
+static const struct dtr_instance *choose(struct dtr_kernels *kernels,
+                                         const struct dtr_linear *linear) {
+    const struct dtr_instance *instance = who_runs(kernels, linear);
+    if (instance == kernels->base && !kernels->told) {
         dtr_log(kernels->log, DTR_LOG_WARN,
                 "the kernel '%s' has no %s product of %u x %u here; 'reference' does it, slowly",
                 dtr_kernels_name(kernels), dtr_dtype_name(linear->dtype), linear->out, linear->in);
-    kernels->told = true;
-    return kernels->base;
+        kernels->told = true;
+    }
+    return instance;
+}
+
+/* What is left open in the recipe is the whole tensor. */
+static int shape_linear(const struct dtr_kernels *kernels, const struct dtr_model *model,
+                        const struct dtr_weight_key *key, struct recipe *recipe, uint32_t rows_max,
+                        struct dtr_linear *linear, struct dtr_error *error) {
+    uint32_t rows, columns;
+    if (!dtr_model_tensor_shape(model, tensor_of(key, recipe->weight[0]), &rows, &columns))
+        return dtr_fail(error, DTR_E_CONFIG, "the model has no %s weight",
+                        dtr_weight_kind_name(key->kind));
+    if (dtr_range_empty(recipe->rows))
+        recipe->rows = (struct dtr_range){0, rows};
+    if (dtr_range_empty(recipe->columns))
+        recipe->columns = (struct dtr_range){0, columns};
+    *linear = (struct dtr_linear){
+        .size = sizeof *linear,
+        .out = dtr_range_count(recipe->rows) * recipe->pieces,
+        .in = dtr_range_count(recipe->columns),
+        .rows_max = rows_max,
+        .dtype = key->layer < model->shape.layers ? kernels->dtype : DTR_F32,
+        .activation = recipe->activation,
+    };
+    return DTR_OK;
 }
 
 static int pack(struct dtr_kernels *kernels, const struct dtr_model *model,
-                const struct recipe *recipe, uint32_t rows_max, struct dtr_weight *weight,
-                struct dtr_error *error) {
+                const struct recipe *recipe, const struct dtr_linear *linear,
+                struct dtr_weight *weight, struct dtr_error *error) {
     const struct dtr_weight_key *key = &weight->key;
-    const uint32_t rows = dtr_range_count(recipe->rows), columns = weight->in;
-    float *matrix = malloc(((size_t)weight->out * weight->in + weight->out) * sizeof *matrix);
+    const uint32_t rows = dtr_range_count(recipe->rows), columns = linear->in;
+    float *matrix = malloc(((size_t)linear->out * linear->in + linear->out) * sizeof *matrix);
     if (!matrix)
         return dtr_fail_memory(error);
-    float *bias = matrix + (size_t)weight->out * weight->in;
+    float *bias = matrix + (size_t)linear->out * linear->in;
     for (uint32_t i = 0; i < recipe->pieces; i++) {
         dtr_model_read(model, tensor_of(key, recipe->weight[i]), recipe->rows.begin, rows,
                        recipe->columns.begin, columns, matrix + (size_t)i * rows * columns,
@@ -267,18 +295,12 @@ static int pack(struct dtr_kernels *kernels, const struct dtr_model *model,
             dtr_model_read(model, tensor_of(key, recipe->bias[i]), 0, 1, recipe->rows.begin, rows,
                            bias + (size_t)i * rows, rows);
     }
-    struct dtr_linear linear = {
-        .size = sizeof linear,
-        .out = weight->out,
-        .in = weight->in,
-        .rows_max = rows_max,
-        .dtype = key->layer < model->shape.layers ? kernels->dtype : DTR_F32,
-        .activation = recipe->activation,
-    };
-    weight->dtype = linear.dtype;
-    weight->instance = choose(kernels, &linear);
+    weight->out = linear->out;
+    weight->in = linear->in;
+    weight->dtype = linear->dtype;
+    weight->instance = choose(kernels, linear);
     const struct dtr_kernel_ops *ops = ops_of(weight->instance);
-    const int status = ops->prepare(weight->instance->self, &linear, matrix, columns,
+    const int status = ops->prepare(weight->instance->self, linear, matrix, columns,
                                     recipe->has_bias ? bias : NULL, &weight->packed, error);
     if (!status)
         weight->bytes = ops->packed_bytes(weight->instance->self, weight->packed);
@@ -289,17 +311,23 @@ static int pack(struct dtr_kernels *kernels, const struct dtr_model *model,
 static int prepare_linear(struct dtr_kernels *kernels, const struct dtr_model *model,
                           struct recipe *recipe, uint32_t rows_max, struct dtr_weight *weight,
                           struct dtr_error *error) {
-    uint32_t rows, columns;
-    if (!dtr_model_tensor_shape(model, tensor_of(&weight->key, recipe->weight[0]), &rows, &columns))
-        return dtr_fail(error, DTR_E_CONFIG, "the model has no %s weight",
-                        dtr_weight_kind_name(weight->key.kind));
-    if (dtr_range_empty(recipe->rows))
-        recipe->rows = (struct dtr_range){0, rows};
-    if (dtr_range_empty(recipe->columns))
-        recipe->columns = (struct dtr_range){0, columns};
-    weight->out = dtr_range_count(recipe->rows) * recipe->pieces;
-    weight->in = dtr_range_count(recipe->columns);
-    return pack(kernels, model, recipe, rows_max, weight, error);
+    struct dtr_linear linear;
+    const int status = shape_linear(kernels, model, &weight->key, recipe, rows_max, &linear, error);
+    return status ? status : pack(kernels, model, recipe, &linear, weight, error);
+}
+
+uint64_t dtr_kernels_foretell(const struct dtr_kernels *kernels, const struct dtr_model *model,
+                              const struct dtr_weight_key *key, uint32_t rows_max) {
+    struct recipe recipe = recipe_of(model, key);
+    struct dtr_linear linear;
+    struct dtr_error ignored = {0};
+    if (recipe.norm || shape_linear(kernels, model, key, &recipe, rows_max, &linear, &ignored))
+        return 0;
+    const struct dtr_instance *instance = who_runs(kernels, &linear);
+    const struct dtr_kernel_ops *ops = ops_of(instance);
+    return DTR_HAS(ops, struct dtr_kernel_ops, prepared_bytes)
+               ? ops->prepared_bytes(instance->self, &linear, recipe.has_bias)
+               : 0;
 }
 
 static int add_weight(struct dtr_kernels *kernels, struct dtr_weight *weight,

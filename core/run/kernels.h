@@ -49,6 +49,11 @@ int dtr_kernels_prepare(struct dtr_kernels *kernels, const struct dtr_model *mod
                         const struct dtr_weight_key *key, uint32_t rows_max,
                         struct dtr_error *error);
 
+/* The memory that such a linear weight takes when it is prepared; 0: the plugin does not know
+ * before. */
+uint64_t dtr_kernels_foretell(const struct dtr_kernels *kernels, const struct dtr_model *model,
+                              const struct dtr_weight_key *key, uint32_t rows_max);
+
 /* Lets prepared weights go: unmark all, mark those that are wanted (where they are there), sweep.
  * Nothing may run meanwhile. */
 void dtr_kernels_unmark(struct dtr_kernels *kernels);

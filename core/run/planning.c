@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "config/params.h"
+#include "plan/account.h"
 #include "plan/collective.h"
 #include "plan/predict.h"
 #include "plan/strategy.h"
+#include "run/weighing.h"
 
 struct dtr_planning {
     struct dtr_problem problem; /* first: predict() is given its address */
@@ -29,6 +31,8 @@ struct dtr_planning {
     uint32_t *lengths;         /* of the largest request */
     struct dtr_link *observed; /* [from][to] */
     struct dtr_open_chain *planner;
+    struct dtr_weighing *weighing;
+    struct dtr_weigher weigher;
 };
 
 /* Where a key of one device was set, be it for all. */
@@ -116,6 +120,11 @@ static void set_request(struct dtr_planning *planning, uint32_t sequences,
         planning->request.tokens += lengths[i];
 }
 
+static uint64_t weigh(void *arg, uint32_t device, const struct dtr_weight_key *key) {
+    const struct dtr_planning *planning = arg;
+    return dtr_weighing_bytes(planning->weighing, planning->member[device], key);
+}
+
 /* --- profiles --------------------------------------------------------------------------------- */
 
 bool dtr_planning_needs_profile(const struct dtr_experiment *experiment) {
@@ -199,6 +208,7 @@ static void describe_problem(struct dtr_planning *planning,
     const struct dtr_profile *profile = planning->profile;
     planning->lowering = dtr_experiment_lowering(planning->experiment, model, options);
     planning->lowering.ways = &planning->ways;
+    planning->lowering.weigher = &planning->weigher;
     planning->problem = (struct dtr_problem){
         .size = sizeof planning->problem,
         .model = &model->shape,
@@ -293,9 +303,9 @@ static int suit_links(struct dtr_planning *planning, struct dtr_error *error) {
         .start_s = dtr_profile_start_s(),
         .message_s = profile ? profile->message_s : 0,
     };
-    const int status = cost.link ? dtr_collective_choose(&planning->ways, planning->count, &cost,
-                                                         collide, error)
-                                 : dtr_fail_memory(error);
+    const int status =
+        cost.link ? dtr_collective_choose(&planning->ways, planning->count, &cost, collide, error)
+                  : dtr_fail_memory(error);
     free(usual);
     return status;
 }
@@ -356,7 +366,7 @@ static int check_ways(const struct dtr_planning *planning, const struct dtr_plan
 
 /* --- creation --------------------------------------------------------------------------------- */
 
-int dtr_planning_create(const struct dtr_experiment *experiment,
+int dtr_planning_create(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
                         const struct dtr_session_options *options, const struct dtr_model *model,
                         const struct dtr_profile *profile, const struct dtr_members *members,
                         const struct dtr_log *log, struct dtr_planning **planning_p,
@@ -367,9 +377,14 @@ int dtr_planning_create(const struct dtr_experiment *experiment,
     planning->experiment = experiment;
     planning->model = model;
     planning->log = log;
+    planning->weigher = (struct dtr_weigher){planning, weigh};
     int status = take_members(planning, members, profile, error);
     if (!status && !allocate(planning, options))
         status = dtr_fail_memory(error);
+    if (!status)
+        status = dtr_weighing_create(experiment, plugins, model,
+                                     options->sequences_max * options->length_max,
+                                     &planning->weighing, error);
     if (!status) {
         dtr_strategy_infos(&model->shape, planning->strategies);
         for (uint32_t i = 0; i < options->sequences_max; i++)
@@ -393,6 +408,7 @@ void dtr_planning_free(struct dtr_planning *planning) {
     if (!planning)
         return;
     dtr_chain_close(planning->planner);
+    dtr_weighing_free(planning->weighing);
     dtr_profile_free(planning->profile);
     free(planning->member);
     free(planning->devices);
@@ -564,6 +580,10 @@ int dtr_planning_plan(struct dtr_planning *planning, struct dtr_plan **plan_p,
                       struct dtr_error *error) {
     return is_whole(planning) ? try_plan(planning, NULL, plan_p, error)
                               : plan_for_those_left(planning, plan_p, error);
+}
+
+const struct dtr_weigher *dtr_planning_weigher(const struct dtr_planning *planning) {
+    return &planning->weigher;
 }
 
 const struct dtr_profile *dtr_planning_profile(const struct dtr_planning *planning) {

@@ -31,12 +31,15 @@ struct dtr_members {
 
 /* `profile`, of all devices, may be NULL; plans are made for the members, and count them by their
  * places in the list; NULL: all.  All arguments but the list outlive the planning. */
-int dtr_planning_create(const struct dtr_experiment *experiment,
+int dtr_planning_create(const struct dtr_experiment *experiment, struct dtr_plugins *plugins,
                         const struct dtr_session_options *options, const struct dtr_model *model,
                         const struct dtr_profile *profile, const struct dtr_members *members,
                         const struct dtr_log *log, struct dtr_planning **planning_p,
                         struct dtr_error *error);
 void dtr_planning_free(struct dtr_planning *planning);
+
+/* Knows what weights take on the members, as far as this machine's plugins say so. */
+const struct dtr_weigher *dtr_planning_weigher(const struct dtr_planning *planning);
 
 /* The profile of the members, or NULL. */
 const struct dtr_profile *dtr_planning_profile(const struct dtr_planning *planning);

@@ -39,7 +39,7 @@ static bool reserve_times(struct dtr_companions *companions, uint32_t device, bo
 static void count_bytes(const struct dtr_session *session, const struct dtr_schedule *schedule,
                         struct dtr_companions *companions) {
     struct dtr_account account;
-    dtr_account_schedule(schedule, &session->device->model->shape, &account);
+    dtr_account_schedule(schedule, &session->device->model->shape, NULL, &account);
     companions->bytes_sent[schedule->device] = account.bytes_sent;
     companions->bytes_received[schedule->device] = account.bytes_received;
 }

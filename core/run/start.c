@@ -125,9 +125,9 @@ int dtr_group_plan(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_members members = {session->member, session->members};
     struct dtr_planning *planning;
     struct dtr_plan *plan;
-    int status =
-        dtr_planning_create(session->experiment, &session->device->options, session->device->model,
-                            session->profile, &members, session->log, &planning, error);
+    int status = dtr_planning_create(session->experiment, session->device->plugins,
+                                     &session->device->options, session->device->model,
+                                     session->profile, &members, session->log, &planning, error);
     if (status)
         return status;
     status = dtr_planning_plan(planning, &plan, error);

@@ -20,7 +20,7 @@ static uint64_t expected_bytes(const struct dtr_session *session, uint32_t devic
     struct dtr_account account;
     if (!own->plan || dtr_device_schedule_of(own, device, &request, &schedule, NULL))
         return 0;
-    dtr_account_schedule(schedule, &model->shape, &account);
+    dtr_account_schedule(schedule, &model->shape, NULL, &account);
     dtr_schedule_free(schedule);
     return account.weight_bytes + sizeof(float) * (uint64_t)model->shape.hidden *
                                       ((uint64_t)model->vocabulary + model->positions);

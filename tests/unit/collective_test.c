@@ -303,7 +303,7 @@ static uint64_t bytes_sent(const struct dtr_collective_shape *shape, enum dtr_al
     struct dtr_account account = {0};
     const struct dtr_model_shape model = {.size = sizeof model};
     assert_int_equal(dtr_collective_lower(shape, algorithm, device, &schedule, &error), DTR_OK);
-    dtr_account_schedule(schedule, &model, &account);
+    dtr_account_schedule(schedule, &model, NULL, &account);
     dtr_schedule_free(schedule);
     return account.bytes_sent;
 }
