@@ -4,13 +4,11 @@
  * common.  The columns of a product are dealt out to the device's threads; each adds the bias and
  * applies the activation to what it has just computed.
  */
-#include "common/operations.h"
+#include "common/dense.h"
 #include "library.h"
 
 #include <limits.h>
-#include <string.h>
 
-#define ALIGNMENT 64u
 #define GRAIN 64u /* columns of a product that stay together */
 
 struct params {
@@ -20,13 +18,6 @@ struct params {
 struct blas {
     struct dtr_common common; /* first: operations.h */
     struct blas_library library;
-};
-
-struct packed {
-    uint32_t out, in, activation;
-    size_t bytes;
-    float *weight; /* [out, in] */
-    float *bias;   /* [out], or NULL */
 };
 
 static const struct dtr_param params[] = {
@@ -47,53 +38,16 @@ static int blas_supports(void *self, const struct dtr_op_shape *shape) {
            linear->out <= INT_MAX && linear->in <= INT_MAX;
 }
 
-static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-
-static size_t blas_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
-    (void)self;
-    const uint64_t floats = (uint64_t)linear->out * linear->in + (biased ? linear->out : 0);
-    return floats <= (SIZE_MAX - head) / sizeof(float) ? head + (size_t)floats * sizeof(float) : 0;
-}
-
 static int blas_prepare(void *opaque, const struct dtr_linear *linear, const float *weight,
                         size_t weight_stride, const float *bias, void **packed_p,
                         struct dtr_error *error) {
-    const struct dtr_host *host = ((struct blas *)opaque)->common.host;
-    const size_t bytes = blas_prepared_bytes(opaque, linear, bias != NULL);
-    struct packed *packed = bytes ? host->allocate(host, ALIGNMENT, bytes) : NULL;
-    if (!packed)
-        return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
-                          linear->in);
-    *packed = (struct packed){.out = linear->out,
-                              .in = linear->in,
-                              .activation = linear->activation,
-                              .bytes = bytes,
-                              .weight = (float *)((char *)packed + head)};
-    for (uint32_t row = 0; row < linear->out; row++)
-        memcpy(packed->weight + (size_t)row * linear->in, weight + row * weight_stride,
-               linear->in * sizeof *weight);
-    if (bias) {
-        packed->bias = packed->weight + (size_t)linear->out * linear->in;
-        memcpy(packed->bias, bias, linear->out * sizeof *bias);
-    }
-    *packed_p = packed;
-    return DTR_OK;
-}
-
-static void blas_unprepare(void *opaque, void *packed) {
-    const struct dtr_host *host = ((struct blas *)opaque)->common.host;
-    host->release(host, packed);
-}
-
-static size_t blas_packed_bytes(void *self, const void *packed) {
-    (void)self;
-    return ((const struct packed *)packed)->bytes;
+    return dtr_dense_prepare(opaque, linear, false, weight, weight_stride, bias, packed_p, error);
 }
 
 /* One call of linear(). */
 struct product {
     const struct blas *blas;
-    const struct packed *packed;
+    const struct dtr_dense *packed;
     uint32_t rows;
     const float *x;
     size_t x_stride;
@@ -104,7 +58,7 @@ struct product {
 
 static void multiply_columns(void *arg, uint32_t part) {
     const struct product *p = arg;
-    const struct packed *packed = p->packed;
+    const struct dtr_dense *packed = p->packed;
     uint32_t first, end;
     dtr_common_share(packed->out, GRAIN, p->blas->common.threads, part, &first, &end);
     if (first == end)
@@ -124,7 +78,7 @@ static void multiply_columns(void *arg, uint32_t part) {
 static int blas_linear(void *opaque, void *opaque_packed, uint32_t rows, const float *x,
                        size_t x_stride, float *y, size_t y_stride, uint32_t flags) {
     const struct blas *blas = opaque;
-    const struct packed *packed = opaque_packed;
+    const struct dtr_dense *packed = opaque_packed;
     const struct dtr_host *host = blas->common.host;
     struct product product = {.blas = blas,
                               .packed = packed,
@@ -178,9 +132,9 @@ static const struct dtr_kernel_ops ops = {
     .size = sizeof ops,
     .supports = blas_supports,
     .prepare = blas_prepare,
-    .unprepare = blas_unprepare,
-    .packed_bytes = blas_packed_bytes,
-    .prepared_bytes = blas_prepared_bytes,
+    .unprepare = dtr_dense_unprepare,
+    .packed_bytes = dtr_dense_packed_bytes,
+    .prepared_bytes = dtr_dense_prepared_bytes,
     .linear = blas_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,

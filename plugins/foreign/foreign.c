@@ -4,13 +4,11 @@
  * experiment, without a line of code.  The rest is the vector code in common.
  */
 #include "call.h"
-#include "common/operations.h"
+#include "common/dense.h"
 
 #include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
-
-#define ALIGNMENT 64u
 
 enum layout { OUT_IN, IN_OUT };
 
@@ -26,13 +24,6 @@ struct foreign {
     const struct params *params;
     void *library;
     struct call call;
-};
-
-struct packed {
-    uint32_t out, in, activation;
-    size_t bytes;
-    float *weight; /* in the layout that the function wants, dense */
-    float *bias;   /* [out], or NULL */
 };
 
 static const struct dtr_param params[] = {
@@ -72,50 +63,12 @@ static int foreign_supports(void *self, const struct dtr_op_shape *shape) {
            linear->out;
 }
 
-static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-
-static size_t foreign_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
-    (void)self;
-    const uint64_t floats = (uint64_t)linear->out * linear->in + (biased ? linear->out : 0);
-    return floats <= (SIZE_MAX - head) / sizeof(float) ? head + (size_t)floats * sizeof(float) : 0;
-}
-
 static int foreign_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                            size_t weight_stride, const float *bias, void **packed_p,
                            struct dtr_error *error) {
     const struct foreign *foreign = self;
-    const struct dtr_host *host = foreign->common.host;
-    const size_t bytes = foreign_prepared_bytes(self, linear, bias != NULL);
-    struct packed *packed = bytes ? host->allocate(host, ALIGNMENT, bytes) : NULL;
-    if (!packed)
-        return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
-                          linear->in);
-    *packed = (struct packed){.out = linear->out,
-                              .in = linear->in,
-                              .activation = linear->activation,
-                              .bytes = bytes,
-                              .weight = (float *)((char *)packed + head)};
-    for (size_t n = 0; n < linear->out; n++)
-        for (size_t k = 0; k < linear->in; k++)
-            packed->weight[foreign->params->weight == OUT_IN ? n * linear->in + k
-                                                             : k * linear->out + n] =
-                weight[n * weight_stride + k];
-    if (bias) {
-        packed->bias = packed->weight + (size_t)linear->out * linear->in;
-        memcpy(packed->bias, bias, linear->out * sizeof *bias);
-    }
-    *packed_p = packed;
-    return DTR_OK;
-}
-
-static void foreign_unprepare(void *self, void *packed) {
-    const struct dtr_host *host = ((struct foreign *)self)->common.host;
-    host->release(host, packed);
-}
-
-static size_t foreign_packed_bytes(void *self, const void *packed) {
-    (void)self;
-    return ((const struct packed *)packed)->bytes;
+    return dtr_dense_prepare(&foreign->common, linear, foreign->params->weight == IN_OUT, weight,
+                             weight_stride, bias, packed_p, error);
 }
 
 static void copy_rows(const float *from, size_t from_stride, float *to, size_t to_stride,
@@ -127,7 +80,7 @@ static void copy_rows(const float *from, size_t from_stride, float *to, size_t t
 
 /* y = x W, or y += x W.  What the function has no argument for is done around it: strides by a
  * dense copy, the sum by a temporary result. */
-static int multiply(struct foreign *foreign, const struct packed *packed, uint32_t rows,
+static int multiply(struct foreign *foreign, const struct dtr_dense *packed, uint32_t rows,
                     const float *x, size_t x_stride, float *y, size_t y_stride, bool accumulate) {
     struct call *call = &foreign->call;
     const bool copy_x = !call->has[CALL_X_STRIDE] && x_stride != packed->in;
@@ -163,7 +116,7 @@ static int multiply(struct foreign *foreign, const struct packed *packed, uint32
 static int foreign_linear(void *self, void *opaque, uint32_t rows, const float *x, size_t x_stride,
                           float *y, size_t y_stride, uint32_t flags) {
     struct foreign *foreign = self;
-    const struct packed *packed = opaque;
+    const struct dtr_dense *packed = opaque;
     const bool accumulate = flags & DTR_LINEAR_ACCUMULATE;
     if ((flags & ~DTR_LINEAR_ACCUMULATE) || (accumulate && packed->activation != DTR_ACT_NONE))
         return DTR_E_UNSUPPORTED;
@@ -197,7 +150,7 @@ static int try_function(struct foreign *foreign, struct dtr_error *error) {
     if (status)
         return status;
     status = foreign_linear(foreign, packed, ROWS, x, IN, y, OUT, 0);
-    foreign_unprepare(foreign, packed);
+    dtr_dense_unprepare(foreign, packed);
     if (status)
         return host->fail(error, DTR_E_CONFIG, "the function %s says that it fails",
                           foreign->params->symbol);
@@ -283,9 +236,9 @@ static const struct dtr_kernel_ops ops = {
     .size = sizeof ops,
     .supports = foreign_supports,
     .prepare = foreign_prepare,
-    .unprepare = foreign_unprepare,
-    .packed_bytes = foreign_packed_bytes,
-    .prepared_bytes = foreign_prepared_bytes,
+    .unprepare = dtr_dense_unprepare,
+    .packed_bytes = dtr_dense_packed_bytes,
+    .prepared_bytes = dtr_dense_prepared_bytes,
     .linear = foreign_linear,
     .attention = dtr_common_attention,
     .add_norm = dtr_common_add_norm,
