@@ -36,7 +36,10 @@ static struct packed shape_of(const struct dtr_linear *linear) {
 size_t dtr_packed_prepared_bytes(void *self, const struct dtr_linear *linear, int biased) {
     const struct dtr_vector *vector = ((const struct dtr_common *)self)->vector;
     const struct packed shape = shape_of(linear);
+    const uint64_t most = ((uint64_t)linear->out + vector->panel) * ((uint64_t)linear->in + 1);
     (void)biased;
+    if (most > (SIZE_MAX - head) / sizeof(float))
+        return 0;
     return head +
            (vector->pack_floats(shape.out, terms(&shape)) + vector->pack_floats(shape.out, 1)) *
                sizeof(float);
@@ -48,12 +51,11 @@ int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float 
     const struct dtr_common *common = self;
     const struct dtr_host *host = common->host;
     const struct dtr_vector *vector = common->vector;
-    const uint64_t most = ((uint64_t)linear->out + vector->panel) * ((uint64_t)linear->in + 1);
-    if (most > (SIZE_MAX - head) / sizeof(float))
-        return host->fail(error, DTR_E_MEMORY, "a weight of %u x %u does not fit in memory",
-                          linear->out, linear->in);
     const struct packed shape = shape_of(linear);
     const size_t bytes = dtr_packed_prepared_bytes(self, linear, bias != NULL);
+    if (!bytes)
+        return host->fail(error, DTR_E_MEMORY, "a weight of %u x %u does not fit in memory",
+                          linear->out, linear->in);
     struct packed *packed = host->allocate(host, ALIGNMENT, bytes);
     if (!packed)
         return host->fail(error, DTR_E_MEMORY, "no memory for a weight of %u x %u", linear->out,
