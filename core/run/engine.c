@@ -30,11 +30,11 @@ struct dtr_engine {
     bool stop;
     int status; /* what broke, once something did */
     int lost_peer;
-    struct flight **active;
+    struct dtr_flight **active;
     uint32_t active_count, active_capacity;
 };
 
-static struct dtr_flight_times *times_of(const struct flight *flight) {
+static struct dtr_flight_times *times_of(const struct dtr_flight *flight) {
     return &flight->flights->times[flight - flight->flights->flights];
 }
 
@@ -49,14 +49,15 @@ static int broken(struct dtr_engine *engine, int status, int peer) {
     return status;
 }
 
-static int post(struct dtr_engine *engine, struct flight *flight, struct parcel *parcel) {
+static int post(struct dtr_engine *engine, struct dtr_flight *flight,
+                struct dtr_flight_parcel *parcel) {
     const struct dtr_message *message = parcel->cut.message;
     const uint32_t tag = flight->collective->tag;
-    void *buffer = dtr_parcel_buffer(flight, parcel);
+    void *buffer = dtr_flight_buffer(flight, parcel);
     int status;
     if (message->kind == DTR_MESSAGE_SEND) {
         if (!parcel->cut.direct)
-            dtr_parcel_pack(flight, parcel);
+            dtr_flight_pack(flight, parcel);
         status = engine->ops->isend(engine->transport, message->peer, tag, buffer,
                                     (size_t)parcel->cut.bytes, &parcel->request);
     } else {
@@ -68,7 +69,7 @@ static int post(struct dtr_engine *engine, struct flight *flight, struct parcel 
 
 /* Round a ring everything has a place to come to from the beginning: what comes early cannot meet
  * what this device still sends, which it is made of. */
-static bool may_go(const struct flight *flight, const struct parcel *parcel) {
+static bool may_go(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel) {
     if (parcel->source)
         return parcel->source->done;
     return parcel->cut.message->round <= flight->round ||
@@ -76,10 +77,10 @@ static bool may_go(const struct flight *flight, const struct parcel *parcel) {
 }
 
 /* In the order of the list, in which the other end expects them. */
-static int post_some(struct dtr_engine *engine, struct flight *flight, bool receives,
+static int post_some(struct dtr_engine *engine, struct dtr_flight *flight, bool receives,
                      uint32_t *next) {
     for (; *next < flight->count; ++*next) {
-        struct parcel *parcel = &flight->parcels[*next];
+        struct dtr_flight_parcel *parcel = &flight->parcels[*next];
         if (dtr_message_comes(parcel->cut.message) != receives)
             continue;
         if (!may_go(flight, parcel))
@@ -92,12 +93,13 @@ static int post_some(struct dtr_engine *engine, struct flight *flight, bool rece
 }
 
 /* Receives first, so that no message finds nobody waiting. */
-static int post_all(struct dtr_engine *engine, struct flight *flight) {
+static int post_all(struct dtr_engine *engine, struct dtr_flight *flight) {
     const int status = post_some(engine, flight, true, &flight->next_receive);
     return status ? status : post_some(engine, flight, false, &flight->next_send);
 }
 
-static int test_parcel(struct dtr_engine *engine, struct flight *flight, struct parcel *parcel) {
+static int test_parcel(struct dtr_engine *engine, struct dtr_flight *flight,
+                       struct dtr_flight_parcel *parcel) {
     size_t bytes = 0;
     const int done = engine->ops->test(engine->transport, parcel->request, &bytes);
     if (!done)
@@ -109,15 +111,15 @@ static int test_parcel(struct dtr_engine *engine, struct flight *flight, struct 
         return broken(engine, DTR_E_CORRUPT, (int)parcel->cut.message->peer);
     parcel->done = true;
     if (parcel->alone && !parcel->cut.direct)
-        dtr_parcel_unpack(flight, parcel);
+        dtr_flight_unpack(flight, parcel);
     return DTR_OK;
 }
 
-static int test_all(struct dtr_engine *engine, struct flight *flight) {
+static int test_all(struct dtr_engine *engine, struct dtr_flight *flight) {
     const uint32_t end =
         flight->next_send > flight->next_receive ? flight->next_send : flight->next_receive;
     for (uint32_t i = flight->unfinished; i < end; i++) {
-        struct parcel *parcel = &flight->parcels[i];
+        struct dtr_flight_parcel *parcel = &flight->parcels[i];
         const int status = parcel->request ? test_parcel(engine, flight, parcel) : DTR_OK;
         if (status)
             return status;
@@ -128,16 +130,16 @@ static int test_all(struct dtr_engine *engine, struct flight *flight) {
 }
 
 /* The round is over: what came is added in the order of the list. */
-static void end_round(struct flight *flight) {
+static void end_round(struct dtr_flight *flight) {
     for (; flight->first < flight->unfinished; flight->first++) {
-        const struct parcel *parcel = &flight->parcels[flight->first];
+        const struct dtr_flight_parcel *parcel = &flight->parcels[flight->first];
         if (dtr_message_comes(parcel->cut.message) && !parcel->alone && !parcel->cut.direct)
-            dtr_parcel_unpack(flight, parcel);
+            dtr_flight_unpack(flight, parcel);
     }
 }
 
 /* Takes a flight as far as it goes without waiting. */
-static int advance(struct dtr_engine *engine, struct flight *flight) {
+static int advance(struct dtr_engine *engine, struct dtr_flight *flight) {
     for (;;) {
         const uint32_t posted = flight->next_send + flight->next_receive;
         int status = test_all(engine, flight);
@@ -163,7 +165,7 @@ static int advance(struct dtr_engine *engine, struct flight *flight) {
 static void advance_all(struct dtr_engine *engine) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < engine->active_count; i++) {
-        struct flight *flight = engine->active[i];
+        struct dtr_flight *flight = engine->active[i];
         if (flight->active && !engine->status)
             advance(engine, flight);
         if (flight->active)
@@ -250,10 +252,10 @@ void dtr_engine_free(struct dtr_engine *engine) {
     free(engine);
 }
 
-static int activate(struct dtr_engine *engine, struct flight *flight) {
+static int activate(struct dtr_engine *engine, struct dtr_flight *flight) {
     if (engine->active_count == engine->active_capacity) {
         const uint32_t capacity = engine->active_capacity ? engine->active_capacity * 2 : 16;
-        struct flight **larger = realloc(engine->active, capacity * sizeof *engine->active);
+        struct dtr_flight **larger = realloc(engine->active, capacity * sizeof *engine->active);
         if (!larger)
             return DTR_E_MEMORY;
         engine->active = larger;
@@ -271,7 +273,7 @@ static int activate(struct dtr_engine *engine, struct flight *flight) {
 
 int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective,
                      bool awaited) {
-    struct flight *flight = &flights->flights[collective];
+    struct dtr_flight *flight = &flights->flights[collective];
     enter(engine);
     int status = engine->status;
     if (!status)
@@ -290,7 +292,7 @@ int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uin
 }
 
 int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective) {
-    const struct flight *flight = &flights->flights[collective];
+    const struct dtr_flight *flight = &flights->flights[collective];
     enter(engine);
     while (flight->active && !engine->status)
         move(engine, dtr_now_ns() + look_up_ns);
@@ -302,7 +304,7 @@ int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint
 void dtr_engine_cancel(struct dtr_engine *engine, struct dtr_flights *flights) {
     enter(engine);
     for (uint32_t i = 0; i < flights->parcels_count; i++) {
-        struct parcel *parcel = &flights->parcels[i];
+        struct dtr_flight_parcel *parcel = &flights->parcels[i];
         if (parcel->request)
             engine->ops->cancel(engine->transport, parcel->request);
         parcel->request = NULL;

@@ -25,10 +25,11 @@ static bool same_views(const struct dtr_schedule *schedule, const struct dtr_mes
 }
 
 /* What came alone in the round before, and is sent as it is or as it became by adding. */
-static const struct parcel *source_of(const struct dtr_schedule *schedule,
-                                      const struct flight *flight, const struct parcel *parcel) {
+static const struct dtr_flight_parcel *source_of(const struct dtr_schedule *schedule,
+                                                 const struct dtr_flight *flight,
+                                                 const struct dtr_flight_parcel *parcel) {
     const struct dtr_message *sent = parcel->cut.message;
-    for (const struct parcel *other = parcel;
+    for (const struct dtr_flight_parcel *other = parcel;
          !dtr_message_comes(sent) && other-- != flight->parcels;) {
         const struct dtr_message *came = other->cut.message;
         if (came->round + 1 < sent->round)
@@ -41,12 +42,12 @@ static const struct parcel *source_of(const struct dtr_schedule *schedule,
     return NULL;
 }
 
-static void fill_flight(struct dtr_flights *flights, struct flight *flight,
+static void fill_flight(struct dtr_flights *flights, struct dtr_flight *flight,
                         const struct dtr_collective *collective) {
     const struct dtr_schedule *schedule = flights->schedule;
-    *flight = (struct flight){.flights = flights,
-                              .collective = collective,
-                              .parcels = flights->parcels + flights->parcels_count};
+    *flight = (struct dtr_flight){.flights = flights,
+                                  .collective = collective,
+                                  .parcels = flights->parcels + flights->parcels_count};
     const struct dtr_message *messages = &schedule->messages[collective->message];
     uint64_t staging = collective->staging;
     for (uint32_t i = 0; i < collective->messages; i++) {
@@ -54,7 +55,7 @@ static void fill_flight(struct dtr_flights *flights, struct flight *flight,
         const bool alone =
             dtr_collective_passes_on(collective) && is_alone(messages, collective->messages, i);
         for (uint32_t j = 0; j < parcels; j++) {
-            struct parcel *parcel = &flight->parcels[flight->count++];
+            struct dtr_flight_parcel *parcel = &flight->parcels[flight->count++];
             parcel->cut = dtr_parcel_at(schedule, collective, &messages[i], j);
             parcel->alone = alone;
             parcel->staging = staging;
@@ -125,7 +126,7 @@ static float *view_data(const struct dtr_flights *flights, const struct dtr_view
            (size_t)(view->rows.begin - buffer->row) * buffer->columns + view->columns.begin;
 }
 
-void dtr_parcel_pack(const struct flight *flight, const struct parcel *parcel) {
+void dtr_flight_pack(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel) {
     const struct dtr_flights *flights = flight->flights;
     struct dtr_parcel_walk walk = {.schedule = flights->schedule, .parcel = &parcel->cut};
     uint8_t *at = (uint8_t *)(flights->arena + parcel->staging);
@@ -138,7 +139,7 @@ void dtr_parcel_pack(const struct flight *flight, const struct parcel *parcel) {
     }
 }
 
-void dtr_parcel_unpack(const struct flight *flight, const struct parcel *parcel) {
+void dtr_flight_unpack(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel) {
     const struct dtr_flights *flights = flight->flights;
     struct dtr_parcel_walk walk = {.schedule = flights->schedule, .parcel = &parcel->cut};
     const uint8_t *at = (const uint8_t *)(flights->arena + parcel->staging);
@@ -153,7 +154,7 @@ void dtr_parcel_unpack(const struct flight *flight, const struct parcel *parcel)
     }
 }
 
-void *dtr_parcel_buffer(const struct flight *flight, const struct parcel *parcel) {
+void *dtr_flight_buffer(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel) {
     const struct dtr_flights *flights = flight->flights;
     struct dtr_parcel_walk walk = {.schedule = flights->schedule, .parcel = &parcel->cut};
     struct dtr_view view;

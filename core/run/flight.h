@@ -11,19 +11,20 @@
 
 struct dtr_transfer;
 
-struct parcel {
+struct dtr_flight_parcel {
     struct dtr_parcel cut;
-    const struct parcel *source;  /* what it passes on; NULL: it waits for its round to begin */
+    const struct dtr_flight_parcel
+        *source;                  /* what it passes on; NULL: it waits for its round to begin */
     struct dtr_transfer *request; /* NULL: not posted, or done */
     uint64_t staging;             /* where in the arena it is packed, unless it is direct */
     bool alone;                   /* of a message that is the only one to come in its round */
     bool done;
 };
 
-struct flight {
+struct dtr_flight {
     struct dtr_flights *flights;
     const struct dtr_collective *collective;
-    struct parcel *parcels; /* [count] */
+    struct dtr_flight_parcel *parcels; /* [count] */
     uint32_t count;
     uint32_t round, first;            /* the round that is under way, and its first parcel */
     uint32_t unfinished;              /* the first parcel that is not done */
@@ -34,17 +35,17 @@ struct flight {
 struct dtr_flights {
     const struct dtr_schedule *schedule;
     float *arena;
-    struct flight *flights;         /* [collectives_count] */
-    struct dtr_flight_times *times; /* [collectives_count] */
-    struct parcel *parcels;         /* [parcels_count] of all */
+    struct dtr_flight *flights;        /* [collectives_count] */
+    struct dtr_flight_times *times;    /* [collectives_count] */
+    struct dtr_flight_parcel *parcels; /* [parcels_count] of all */
     uint32_t parcels_count;
 };
 
 /* Where a parcel is sent from, or comes to. */
-void *dtr_parcel_buffer(const struct flight *flight, const struct parcel *parcel);
+void *dtr_flight_buffer(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel);
 
 /* Between the arena and that buffer, for parcels that are not direct; sums are added. */
-void dtr_parcel_pack(const struct flight *flight, const struct parcel *parcel);
-void dtr_parcel_unpack(const struct flight *flight, const struct parcel *parcel);
+void dtr_flight_pack(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel);
+void dtr_flight_unpack(const struct dtr_flight *flight, const struct dtr_flight_parcel *parcel);
 
 #endif
