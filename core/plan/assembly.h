@@ -46,12 +46,12 @@ int32_t dtr_assembly_end(struct dtr_assembly *a);
 
 /* --- who has what of a matrix (exchange.c) -------------------------------------------------- */
 
-bool dtr_rectangle_empty(struct dtr_rectangle piece);
+bool dtr_rectangle_empty(struct dtr_rectangle rectangle);
 struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_rectangle b);
 
 /* The index-th rectangle that the device has under the spread; false after the last. */
 bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                        uint32_t *index, struct dtr_rectangle *piece);
+                        uint32_t *index, struct dtr_rectangle *rectangle);
 
 /* Which devices have anything under the spread, [devices]; NULL: out of memory, as the builder's
  * status says.  The builder's, who forgets them when it is freed. */
@@ -61,7 +61,7 @@ void dtr_holders_forget(struct dtr_builder *b);
 /* Narrows a held rectangle to what this device is the source of: of what several have, each sends
  * an equal share of the rows. */
 struct dtr_rectangle dtr_rectangle_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
-                                             uint32_t device, struct dtr_rectangle piece);
+                                             uint32_t device, struct dtr_rectangle rectangle);
 
 /* Whether the device has all of a rectangle. */
 bool dtr_rectangle_is_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
@@ -69,7 +69,7 @@ bool dtr_rectangle_is_held(struct dtr_builder *b, const struct dtr_spread *sprea
 
 /* This device's view of a rectangle that lies in one of its own. */
 struct dtr_view dtr_rectangle_view(struct dtr_builder *b, const struct dtr_spread *spread,
-                                   struct dtr_rectangle piece);
+                                   struct dtr_rectangle rectangle);
 
 /* The rows that travel in one tile from a device. */
 struct dtr_range dtr_tile_rows(struct dtr_builder *b, const struct dtr_spread *from,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * exchange.c -- who has what, and collectives that move it.  Every device that has a piece of what
+ * exchange.c -- who has what, and collectives that move it.  Every device that has a part of what
  * another wants sends it straight there, unless the plan says otherwise: on a switch that loads
  * each port no more than a ring does, in one round instead of N - 1.
  */
@@ -10,8 +10,8 @@
 #include "plan/assembly.h"
 #include "plan/builder_memory.h"
 
-bool dtr_rectangle_empty(struct dtr_rectangle piece) {
-    return dtr_range_empty(piece.rows) || dtr_range_empty(piece.columns);
+bool dtr_rectangle_empty(struct dtr_rectangle rectangle) {
+    return dtr_range_empty(rectangle.rows) || dtr_range_empty(rectangle.columns);
 }
 
 struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_rectangle b) {
@@ -19,7 +19,7 @@ struct dtr_rectangle dtr_rectangle_intersect(struct dtr_rectangle a, struct dtr_
                                   dtr_range_intersect(a.columns, b.columns)};
 }
 
-static bool piece_contains(struct dtr_rectangle outer, struct dtr_rectangle inner) {
+static bool contains(struct dtr_rectangle outer, struct dtr_rectangle inner) {
     return outer.rows.begin <= inner.rows.begin && outer.rows.end >= inner.rows.end &&
            outer.columns.begin <= inner.columns.begin && outer.columns.end >= inner.columns.end;
 }
@@ -34,34 +34,34 @@ static struct dtr_range slice_columns(const struct dtr_builder *b, const struct 
 
 /* The index-th rectangle that the device has under the spread; false after the last. */
 bool dtr_rectangle_held(struct dtr_builder *b, const struct dtr_spread *spread, uint32_t device,
-                        uint32_t *index, struct dtr_rectangle *piece) {
+                        uint32_t *index, struct dtr_rectangle *rectangle) {
     const struct dtr_range rows = {0, b->rows}, columns = {0, spread->columns};
     if (spread->layout == DTR_LAYOUT_SLICES) {
         while (*index < b->model->divisions) {
             const uint32_t division = (*index)++;
             if (!dtr_plan_holds(b->plan, division, device))
                 continue;
-            *piece = (struct dtr_rectangle){rows, slice_columns(b, spread, division)};
+            *rectangle = (struct dtr_rectangle){rows, slice_columns(b, spread, division)};
             return true;
         }
         return false;
     }
     if ((*index)++)
         return false;
-    *piece = (struct dtr_rectangle){rows, columns};
+    *rectangle = (struct dtr_rectangle){rows, columns};
     if (spread->layout == DTR_LAYOUT_ROOT)
         return device == spread->root;
     if (spread->layout == DTR_LAYOUT_WHOLE)
         return dtr_takes(b, device);
     if (spread->layout == DTR_LAYOUT_ROWS) {
-        piece->rows = dtr_part_rows(b, device);
+        rectangle->rows = dtr_part_rows(b, device);
     } else {
         const struct dtr_block block = dtr_original_block(b, b->layer);
         const struct dtr_range heads = dtr_part_heads(b, &b->taking, &block, device);
-        piece->columns =
+        rectangle->columns =
             (struct dtr_range){heads.begin * block.head_size, heads.end * block.head_size};
     }
-    return !dtr_rectangle_empty(*piece);
+    return !dtr_rectangle_empty(*rectangle);
 }
 
 /* What a spread gives each device follows from these. */
@@ -88,9 +88,9 @@ const uint8_t *dtr_holders_find(struct dtr_builder *b, const struct dtr_spread *
     holders->next = b->holders;
     b->holders = holders;
     for (uint32_t device = 0; device < b->devices; device++) {
-        struct dtr_rectangle piece;
+        struct dtr_rectangle rectangle;
         uint32_t first = 0;
-        holders->has[device] = dtr_rectangle_held(b, spread, device, &first, &piece);
+        holders->has[device] = dtr_rectangle_held(b, spread, device, &first, &rectangle);
     }
     return holders->has;
 }
@@ -103,18 +103,18 @@ void dtr_holders_forget(struct dtr_builder *b) {
     }
 }
 
-/* Of what several devices have, each sends an equal share of the rows: narrows a held piece to
+/* Of what several devices have, each sends an equal share of the rows: narrows a held rectangle to
  * what this device is the source of. */
 struct dtr_rectangle dtr_rectangle_of_source(struct dtr_builder *b, const struct dtr_spread *spread,
-                                             uint32_t device, struct dtr_rectangle piece) {
+                                             uint32_t device, struct dtr_rectangle rectangle) {
     if (spread->layout != DTR_LAYOUT_SLICES && spread->layout != DTR_LAYOUT_WHOLE)
-        return piece;
+        return rectangle;
     const struct dtr_team *team =
         spread->layout == DTR_LAYOUT_WHOLE
             ? &b->taking
-            : &b->sharing[piece.columns.begin / dtr_range_count(piece.columns)];
-    piece.rows = dtr_range_piece(piece.rows, team->before[device], team->members);
-    return piece;
+            : &b->sharing[rectangle.columns.begin / dtr_range_count(rectangle.columns)];
+    rectangle.rows = dtr_range_piece(rectangle.rows, team->before[device], team->members);
+    return rectangle;
 }
 
 /* The rows that travel in one tile from a device. */
@@ -127,22 +127,22 @@ struct dtr_range dtr_tile_rows(struct dtr_builder *b, const struct dtr_spread *f
 
 /* This device's view of a rectangle that lies in one of its pieces. */
 struct dtr_view dtr_rectangle_view(struct dtr_builder *b, const struct dtr_spread *spread,
-                                   struct dtr_rectangle piece) {
+                                   struct dtr_rectangle rectangle) {
     const struct dtr_range rows = {0, b->rows};
     if (spread->layout != DTR_LAYOUT_SLICES) {
         struct dtr_view view = dtr_buffer_view(b, spread->name, rows, spread->columns);
-        view.rows = piece.rows;
-        view.columns = piece.columns;
+        view.rows = rectangle.rows;
+        view.columns = rectangle.columns;
         return view;
     }
     const uint32_t width = spread->columns / b->model->divisions;
-    const uint32_t division = piece.columns.begin / width;
+    const uint32_t division = rectangle.columns.begin / width;
     char name[24];
     snprintf(name, sizeof name, "%s.%u", spread->name, division);
     struct dtr_view view = dtr_buffer_view(b, name, rows, width);
-    view.rows = piece.rows;
-    view.columns = (struct dtr_range){piece.columns.begin - division * width,
-                                      piece.columns.end - division * width};
+    view.rows = rectangle.rows;
+    view.columns = (struct dtr_range){rectangle.columns.begin - division * width,
+                                      rectangle.columns.end - division * width};
     return view;
 }
 
@@ -165,7 +165,7 @@ bool dtr_rectangle_is_held(struct dtr_builder *b, const struct dtr_spread *sprea
                            struct dtr_rectangle wanted) {
     struct dtr_rectangle held;
     for (uint32_t i = 0; dtr_rectangle_held(b, spread, device, &i, &held);)
-        if (piece_contains(held, wanted))
+        if (contains(held, wanted))
             return true;
     return false;
 }
