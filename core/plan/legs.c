@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 /* --- lists ------------------------------------------------------------------------------------ */
 
 /* Whether the leg only adds a source to the one before.  What comes from the first place stays
@@ -21,14 +23,10 @@ static int add_leg(struct dtr_legs *legs, uint32_t round, bool sends, uint32_t p
         legs->leg[legs->count - 1].run++;
         return DTR_OK;
     }
-    if (legs->count == legs->capacity) {
-        const uint32_t capacity = legs->capacity ? 2 * legs->capacity : 64;
-        struct dtr_leg *larger = realloc(legs->leg, capacity * sizeof *larger);
-        if (!larger)
-            return DTR_E_MEMORY;
-        legs->leg = larger;
-        legs->capacity = capacity;
-    }
+    struct dtr_leg *list = dtr_array_room(legs->leg, legs->count, &legs->capacity, sizeof *list);
+    if (!list)
+        return DTR_E_MEMORY;
+    legs->leg = list;
     legs->leg[legs->count++] = leg;
     return DTR_OK;
 }

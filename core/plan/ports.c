@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 #define SPECK 1e-2 /* bytes; less is rounding */
 
 /* A message that is coming in or waits to get through. */
@@ -130,25 +132,14 @@ double dtr_ports_latency(const struct dtr_ports *ports, uint32_t from, uint32_t 
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* An array of `count` elements with room for one more; NULL: out of memory. */
-static void *with_room(void *array, uint32_t count, uint32_t *capacity, size_t size) {
-    if (count < *capacity)
-        return array;
-    const uint32_t larger = *capacity ? 2 * *capacity : 16;
-    void *moved = realloc(array, larger * size);
-    if (moved)
-        *capacity = larger;
-    return moved;
-}
-
 static int32_t new_parcel(struct dtr_ports *ports) {
     if (ports->spare_parcel >= 0) {
         const int32_t index = ports->spare_parcel;
         ports->spare_parcel = ports->parcels[index].next;
         return index;
     }
-    struct parcel *parcels =
-        with_room(ports->parcels, ports->parcels_count, &ports->parcels_capacity, sizeof *parcels);
+    struct parcel *parcels = dtr_array_room(ports->parcels, ports->parcels_count,
+                                            &ports->parcels_capacity, sizeof *parcels);
     if (!parcels)
         return -1;
     ports->parcels = parcels;
@@ -162,7 +153,7 @@ static int32_t new_lane(struct dtr_ports *ports) {
         return index;
     }
     struct lane *lanes =
-        with_room(ports->lanes, ports->lanes_count, &ports->lanes_capacity, sizeof *lanes);
+        dtr_array_room(ports->lanes, ports->lanes_count, &ports->lanes_capacity, sizeof *lanes);
     if (!lanes)
         return -1;
     ports->lanes = lanes;
@@ -173,11 +164,11 @@ static int32_t new_lane(struct dtr_ports *ports) {
 static int reserve(struct in_port *in) {
     const uint32_t count = in->coming_count + in->queue_count;
     uint32_t capacity = in->capacity;
-    int32_t *coming = with_room(in->coming, count, &capacity, sizeof *coming);
+    int32_t *coming = dtr_array_room(in->coming, count, &capacity, sizeof *coming);
     if (!coming)
         return DTR_E_MEMORY;
     in->coming = coming;
-    struct due *queue = with_room(in->queue, count, &in->capacity, sizeof *queue);
+    struct due *queue = dtr_array_room(in->queue, count, &in->capacity, sizeof *queue);
     if (!queue)
         return DTR_E_MEMORY;
     in->queue = queue;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "plan/ports.h"
 #include "plan/wire.h"
 
@@ -73,7 +74,7 @@ struct simulator {
     struct device *devices;
     uint32_t count, tags;
     struct event *heap;
-    size_t heap_count, heap_capacity;
+    uint32_t heap_count, heap_capacity;
     uint64_t order;
     struct letter *letters;
     int32_t spare_letter;
@@ -90,16 +91,12 @@ static bool before(const struct event *a, const struct event *b) {
 }
 
 static void push(struct simulator *s, struct event event) {
-    if (s->heap_count == s->heap_capacity) {
-        const size_t capacity = s->heap_capacity ? 2 * s->heap_capacity : 1024;
-        struct event *larger = realloc(s->heap, capacity * sizeof *larger);
-        if (!larger) {
-            s->status = DTR_E_MEMORY;
-            return;
-        }
-        s->heap = larger;
-        s->heap_capacity = capacity;
+    struct event *heap = dtr_array_room(s->heap, s->heap_count, &s->heap_capacity, sizeof *heap);
+    if (!heap) {
+        s->status = DTR_E_MEMORY;
+        return;
     }
+    s->heap = heap;
     event.order = s->order++;
     size_t at = s->heap_count++;
     for (; at && before(&event, &s->heap[(at - 1) / BRANCHES]); at = (at - 1) / BRANCHES)
@@ -183,16 +180,13 @@ static int32_t new_letter(struct simulator *s) {
         s->spare_letter = s->letters[index].next;
         return index;
     }
-    if (s->letters_count == s->letters_capacity) {
-        const uint32_t capacity = s->letters_capacity ? 2 * s->letters_capacity : 256;
-        struct letter *larger = realloc(s->letters, capacity * sizeof *larger);
-        if (!larger) {
-            s->status = DTR_E_MEMORY;
-            return -1;
-        }
-        s->letters = larger;
-        s->letters_capacity = capacity;
+    struct letter *letters =
+        dtr_array_room(s->letters, s->letters_count, &s->letters_capacity, sizeof *letters);
+    if (!letters) {
+        s->status = DTR_E_MEMORY;
+        return -1;
     }
+    s->letters = letters;
     return (int32_t)s->letters_count++;
 }
 
