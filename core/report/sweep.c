@@ -479,6 +479,12 @@ static bool any_of(const struct dtr_sweep *sweep, bool measured) {
     return false;
 }
 
+/* There are eight colours; curves that share one have filled points of different shapes. */
+static unsigned point_of(size_t curve) {
+    static const unsigned filled[] = {7, 9, 5, 11, 13};
+    return filled[curve / 8 % (sizeof filled / sizeof filled[0])];
+}
+
 static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out) {
     const bool measured = any_of(sweep, true);
     size_t curves = 0;
@@ -493,8 +499,8 @@ static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out)
     for (size_t i = 0; i < sweep->count; i++) {
         if (!first_of_curve(sweep, i, along))
             continue;
-        fprintf(out, "%s$curve%zu using 1:%s with linespoints lw 2 pt 7 lc %zu title '",
-                number ? ", " : "", number, measured ? "2" : "3", number + 1);
+        fprintf(out, "%s$curve%zu using 1:%s with linespoints lw 2 pt %u lc %zu title '",
+                number ? ", " : "", number, measured ? "2" : "3", point_of(number), number + 1);
         write_curve_name(sweep, i, along, out);
         fputc('\'', out);
         if (measured)
