@@ -23,11 +23,35 @@ static void publish_head(struct ring_end *end) {
     bell_ring(end->other);
 }
 
+/* A ring that has been read empty is written from its beginning again, of which pages and cache
+ * lines are at hand; the index skips the rest. */
+static void turn_back(struct ring_end *end) {
+    const uint64_t offset = end->at & (end->bytes - 1);
+    if (offset < PIECE)
+        return;
+    end->at = end->turn = end->at - offset + end->bytes;
+    atomic_store_explicit(&end->ring->turn, end->turn, memory_order_relaxed);
+}
+
+/* Where the writer turned back is published with the head, and only once all before it is read. */
+static int follow_turn(struct ring_end *end, uint64_t head) {
+    const uint64_t turn = atomic_load_explicit(&end->ring->turn, memory_order_relaxed);
+    if (turn <= end->at)
+        return 0;
+    if (turn > head || turn & (end->bytes - 1))
+        return -1;
+    end->at = turn;
+    return 0;
+}
+
 /* Room for the writer; when there is none the reader is asked to ring. */
 static int room_of(struct ring_end *end, uint64_t *room_p) {
     struct ring *ring = end->ring;
     for (int asked = 0;; asked = 1) {
-        const uint64_t used = end->at - atomic_load(&ring->tail);
+        const uint64_t tail = atomic_load(&ring->tail);
+        if (tail == end->at)
+            turn_back(end);
+        const uint64_t used = end->at - (tail > end->turn ? tail : end->turn);
         if (used > end->bytes)
             return -1;
         *room_p = end->bytes - used;
@@ -88,11 +112,14 @@ ssize_t ring_read(struct ring_end *end, const struct iovec *part, int parts) {
         uint64_t left = part[i].iov_len;
         while (left) {
             if (!unread) {
-                unread = atomic_load_explicit(&end->ring->head, memory_order_acquire) - end->at;
+                const uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
+                if (head == end->at)
+                    goto out;
+                if (follow_turn(end, head))
+                    return -1;
+                unread = head - end->at;
                 if (unread > end->bytes)
                     return -1;
-                if (!unread)
-                    goto out;
             }
             const uint64_t step = step_of(end, unread, left);
             memcpy(to, end->ring->data + (end->at & (end->bytes - 1)), step);

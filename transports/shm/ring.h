@@ -12,11 +12,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* The shared part, zero at first.  Indices count bytes and never wrap in practice. */
+/* The shared part, zero at first.  Indices count bytes, those that were skipped too, and never wrap
+ * in practice. */
 struct ring {
-    _Alignas(64) _Atomic uint64_t head;    /* written so far                   */
-    _Alignas(64) _Atomic uint64_t tail;    /* read so far                      */
-    _Alignas(64) _Atomic uint32_t starved; /* the writer waits for room        */
+    _Alignas(64) _Atomic uint64_t head;    /* written so far                             */
+    _Atomic uint64_t turn;                 /* index at which the writer last turned back */
+    _Alignas(64) _Atomic uint64_t tail;    /* read so far                                */
+    _Alignas(64) _Atomic uint32_t starved; /* the writer waits for room                  */
     _Alignas(64) unsigned char data[];
 };
 
@@ -25,6 +27,7 @@ struct ring_end {
     struct ring *ring;
     uint64_t bytes; /* of data, a power of two */
     uint64_t at;    /* this end's own index    */
+    uint64_t turn;  /* of the writer           */
     struct bell *other;
 };
 

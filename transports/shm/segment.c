@@ -85,6 +85,11 @@ static int memory_file(const char *name) {
     return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 
+/* Few devices have all their pages at once, instead of one by one on the first way round. */
+static int populate(size_t bytes) {
+    return bytes <= READY_MOST ? MAP_POPULATE : 0;
+}
+
 static int file_create(const char *name, size_t bytes, int *fd_p, void **map_p) {
     const int fd = memory_file(name);
     if (fd < 0)
@@ -92,7 +97,8 @@ static int file_create(const char *name, size_t bytes, int *fd_p, void **map_p) 
     void *map = MAP_FAILED;
     /* Sealed, so that no peer can make our reads and writes fault by cutting the file. */
     if (fchmod(fd, 0600) || ftruncate(fd, (off_t)bytes) || fcntl(fd, F_ADD_SEALS, SEALS) ||
-        (map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED) {
+        (map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | populate(bytes), fd, 0)) ==
+            MAP_FAILED) {
         const int cause = errno;
         close(fd);
         return cause;
@@ -228,9 +234,8 @@ int lanes_open(const struct shm_address *address, const struct directory *direct
 int lane_attach(int fd, const struct lanes_head *head, uint32_t device, struct lane **lane_p) {
     const size_t stride = lane_stride(head->ring_bytes);
     const size_t offset = page_round(sizeof *head) + device * stride;
-    /* Few devices have all their pages at once, instead of one by one on the first way round. */
-    const int now = head->devices * stride <= READY_MOST ? MAP_POPULATE : 0;
-    void *map = mmap(NULL, stride, PROT_READ | PROT_WRITE, MAP_SHARED | now, fd, (off_t)offset);
+    void *map = mmap(NULL, stride, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | populate(head->devices * stride), fd, (off_t)offset);
     if (map == MAP_FAILED)
         return errno;
     *lane_p = map;
