@@ -13,9 +13,10 @@
 #include "cli/bench_kernel.h"
 #include "cli/commands.h"
 #include "cli/experiment.h"
-#include "plan/route.h"
+#include "plan/wire.h"
 #include "report/progress.h"
 #include "report/report.h"
+#include "run/planning.h"
 
 static const struct dtr_option options[] = {
     {"collectives", "LIST", "all-gather, all-reduce, ... (default: all)", false},
@@ -23,13 +24,14 @@ static const struct dtr_option options[] = {
     {"sizes", "LIST", "bytes of the whole matrix (default: 1024, four times that, ... 4 MiB)",
      false},
     {"repeats", "N", "of each figure (default: 20)", false},
+    {"warmup", "N", "repeats that do not count, before the others (default: 3)", false},
     {"json", "FILE", "write the figures as JSON; - is standard output", false},
     {"plot", "FILE.png", "draw the figures with gnuplot", false},
     {"set", "K=V", "lay a value over the file's, as section.key=value; may be repeated", true},
     {NULL, NULL, NULL, false},
 };
 
-enum { SIZES_MOST = 64, WARMUP = 3 };
+enum { SIZES_MOST = 64 };
 
 struct wanted {
     bool kind[DTR_COLLECTIVE_KINDS], algorithm[DTR_ALGORITHMS];
@@ -45,6 +47,7 @@ struct job {
     struct dtr_transport_bench bench;
     struct dtr_opened opened;
     struct dtr_session *session;
+    struct dtr_ways ways;          /* what a plan would take */
     struct dtr_trial_times *times; /* [devices] */
 };
 
@@ -89,6 +92,16 @@ static int read_number(const char *option, const char *word, uint64_t most, uint
     return DTR_OK;
 }
 
+/* How often, where the option is given. */
+static int read_count(const struct dtr_arguments *arguments, const char *option, uint32_t *count_p,
+                      struct dtr_error *error) {
+    const char *word = dtr_argument(&dtr_command_bench_transport, arguments, option);
+    uint64_t count = *count_p;
+    const int status = word ? read_number(option, word, DTR_TRIAL_REPEATS, &count, error) : DTR_OK;
+    *count_p = (uint32_t)count;
+    return status;
+}
+
 static int read_sizes(const char *list, struct wanted *wanted, struct dtr_error *error) {
     char word[40];
     int status = DTR_OK;
@@ -112,8 +125,6 @@ static int read_options(struct job *job, const struct dtr_arguments *arguments,
     const char *kinds = dtr_argument(command, arguments, "collectives");
     const char *algorithms = dtr_argument(command, arguments, "algorithms");
     const char *sizes = dtr_argument(command, arguments, "sizes");
-    const char *repeats = dtr_argument(command, arguments, "repeats");
-    uint64_t count = 20;
     wanted->json = dtr_argument(command, arguments, "json");
     wanted->plot = dtr_argument(command, arguments, "plot");
     wanted->table = wanted->json && strcmp(wanted->json, "-") == 0 ? NULL : stdout;
@@ -129,13 +140,14 @@ static int read_options(struct job *job, const struct dtr_arguments *arguments,
     if (!status)
         status = read_sizes(sizes ? sizes : "1024,4096,16384,65536,262144,1048576,4194304", wanted,
                             error);
-    if (!status && repeats)
-        status = read_number("repeats", repeats, DTR_TRIAL_REPEATS, &count, error);
+    if (!status)
+        status = read_count(arguments, "repeats", &job->bench.repeats, error);
+    if (!status)
+        status = read_count(arguments, "warmup", &job->bench.warmup, error);
     if (!status && wanted->json && wanted->table)
         status = dtr_report_check_file(wanted->json, true, error);
     if (!status && wanted->plot)
         status = dtr_report_check_file(wanted->plot, true, error);
-    job->bench.repeats = (uint32_t)count;
     return status;
 }
 
@@ -162,7 +174,7 @@ static int stream(struct job *job, uint64_t bytes, double *mean_p, struct dtr_er
     const struct dtr_trial trial = {.what = DTR_TRIAL_STREAM,
                                     .rows = 1,
                                     .columns = (uint32_t)((bytes + 3) / sizeof(float)),
-                                    .warmup = WARMUP,
+                                    .warmup = job->bench.warmup,
                                     .repeats = job->bench.repeats};
     struct dtr_transport_figure figure = {0};
     const int status = try(job, &trial, &figure, error);
@@ -170,13 +182,17 @@ static int stream(struct job *job, uint64_t bytes, double *mean_p, struct dtr_er
     return status;
 }
 
+/* Pings are short. */
+static uint32_t ten_times(uint32_t count) {
+    return count < DTR_TRIAL_REPEATS / 10 ? 10 * count : DTR_TRIAL_REPEATS;
+}
+
 static int measure_line(struct job *job, struct dtr_error *error) {
-    const uint32_t repeats = job->bench.repeats, most = DTR_TRIAL_REPEATS;
     const struct dtr_trial ping = {.what = DTR_TRIAL_PING,
                                    .rows = 1,
                                    .columns = 1,
-                                   .warmup = 10 * WARMUP,
-                                   .repeats = repeats < most / 10 ? 10 * repeats : most};
+                                   .warmup = ten_times(job->bench.warmup),
+                                   .repeats = ten_times(job->bench.repeats)};
     const uint64_t long_bytes = 1 << 20;
     struct dtr_transport_figure figure = {0};
     double stream_s = 0;
@@ -200,9 +216,16 @@ static struct dtr_trial shape(const struct job *job, enum dtr_collective_kind ki
         .wire = (uint32_t)job->opened.experiment->wire,
         .rows = rows,
         .columns = columns > devices ? (uint32_t)columns : devices,
-        .warmup = WARMUP,
+        .warmup = job->bench.warmup,
         .repeats = job->bench.repeats,
     };
+}
+
+/* The one that a plan would take. */
+static enum dtr_algorithm chosen(const struct job *job, const struct dtr_trial *trial) {
+    const uint64_t values = (uint64_t)trial->rows * trial->columns;
+    return dtr_ways_algorithm(&job->ways, trial->kind, job->opened.experiment->devices,
+                              dtr_wire_bytes((uint8_t)trial->wire, trial->rows, values));
 }
 
 static int measure_one(struct job *job, struct dtr_trial *trial, enum dtr_algorithm algorithm,
@@ -210,6 +233,7 @@ static int measure_one(struct job *job, struct dtr_trial *trial, enum dtr_algori
     struct dtr_transport_figure figure = {
         .kind = trial->kind,
         .algorithm = algorithm,
+        .chosen = algorithm == chosen(job, trial),
         .bytes = (uint64_t)trial->rows * trial->columns * sizeof(float),
     };
     trial->algorithm = algorithm;
@@ -262,6 +286,19 @@ static int measure(struct job *job, struct dtr_error *error) {
 
 /* --- the command ------------------------------------------------------------------------------ */
 
+/* By the profile that the experiment names, if any. */
+static int choose(struct job *job, struct dtr_error *error) {
+    const struct dtr_experiment *experiment = job->opened.experiment;
+    const struct dtr_model_source source = dtr_experiment_model(experiment);
+    int status = experiment->profile ? dtr_model_open(&source, &job->opened.model, error) : DTR_OK;
+    if (!status)
+        status = dtr_planning_read_profile(experiment, job->opened.model, &job->opened.profile,
+                                           error);
+    return status ? status
+                  : dtr_planning_choose_ways(experiment, job->opened.profile, experiment->devices,
+                                             &job->ways, error);
+}
+
 static int open_session(struct job *job, const struct dtr_cli *cli,
                         const struct dtr_arguments *arguments, struct dtr_error *error) {
     struct dtr_settings settings;
@@ -278,6 +315,9 @@ static int open_session(struct job *job, const struct dtr_cli *cli,
     job->times = calloc(job->opened.experiment->devices, sizeof *job->times);
     if (!job->times)
         return dtr_fail_memory(error);
+    status = choose(job, error);
+    if (status)
+        return status;
     job->opened.options.only_group = true;
     job->opened.options.sequences_max = job->opened.options.length_max = 1;
     return dtr_session_open(job->opened.experiment, job->opened.plugins, &cli->launch,
@@ -286,7 +326,7 @@ static int open_session(struct job *job, const struct dtr_cli *cli,
 
 static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments) {
     struct dtr_error error = {0};
-    struct job job = {0};
+    struct job job = {.bench = {.repeats = 20, .warmup = 3}};
     int status = read_options(&job, arguments, &error);
     if (!status)
         status = open_session(&job, cli, arguments, &error);
@@ -313,6 +353,7 @@ const struct dtr_command dtr_command_bench_transport = {
     .leads = true,
     .help = "The devices and their transport are the experiment's; the model is not loaded.  The\n"
             "limit is a plain stream of as many bytes as the busiest port must carry, from device\n"
-            "0 to device 1 in the same run.  Times are those of the slowest device.",
+            "0 to device 1 in the same run.  Times are those of the slowest device.  *: the\n"
+            "algorithm that a plan would take, by [planner] profile if there is one.",
     .run = run,
 };

@@ -13,6 +13,7 @@
 struct dtr_transport_figure {
     enum dtr_collective_kind kind;
     enum dtr_algorithm algorithm;
+    bool chosen;         /* the one that a plan would take */
     uint64_t bytes;      /* of the whole matrix, f32 */
     uint64_t port_bytes; /* payload through the busiest port */
     double mean_s, median_s, least_s;
@@ -21,7 +22,7 @@ struct dtr_transport_figure {
 
 struct dtr_transport_bench {
     const struct dtr_experiment *experiment;
-    uint32_t repeats;
+    uint32_t repeats, warmup;
     double latency_s, bytes_per_s; /* half a ping; the longest stream */
     struct dtr_transport_figure *figures;
     size_t figures_count;

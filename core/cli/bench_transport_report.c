@@ -16,15 +16,17 @@
 void dtr_transport_print_head(const struct dtr_transport_bench *bench, FILE *out) {
     fprintf(out,
             "%u devices over %s: latency %.1f us, %.1f Mbit/s in one stream\n"
-            "%-14s %-8s %9s %9s %10s %10s %10s %10s %8s\n",
+            "%-14s %-9s %8s %9s %10s %10s %10s %10s %8s\n",
             bench->experiment->devices, bench->experiment->transport, bench->latency_s * 1e6,
             bench->bytes_per_s * 8e-6, "collective", "by", "bytes", "a port", "mean us",
             "median us", "least us", "limit us", "of limit");
 }
 
 void dtr_transport_print(const struct dtr_transport_figure *figure, FILE *out) {
-    fprintf(out, "%-14s %-8s %9llu %9llu %10.1f %10.1f %10.1f %10.1f %8.2f\n",
-            dtr_collective_kind_name(figure->kind), dtr_algorithm_name(figure->algorithm),
+    const char *algorithm = dtr_algorithm_name(figure->algorithm);
+    fprintf(out, "%-14s %s%-*s %8llu %9llu %10.1f %10.1f %10.1f %10.1f %8.2f\n",
+            dtr_collective_kind_name(figure->kind), algorithm, 9 - (int)strlen(algorithm),
+            figure->chosen ? "*" : "",
             (unsigned long long)figure->bytes, (unsigned long long)figure->port_bytes,
             figure->mean_s * 1e6, figure->median_s * 1e6, figure->least_s * 1e6,
             figure->limit_s * 1e6, figure->mean_s / figure->limit_s);
@@ -35,6 +37,7 @@ static cJSON *figure_json(const struct dtr_transport_figure *figure) {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "collective", dtr_collective_kind_name(figure->kind));
     cJSON_AddStringToObject(json, "algorithm", dtr_algorithm_name(figure->algorithm));
+    cJSON_AddBoolToObject(json, "chosen", figure->chosen);
     cJSON_AddNumberToObject(json, "bytes", (double)figure->bytes);
     cJSON_AddNumberToObject(json, "port_bytes", (double)figure->port_bytes);
     cJSON_AddNumberToObject(json, "mean_us", figure->mean_s * 1e6);
@@ -51,6 +54,7 @@ int dtr_transport_write_json(const struct dtr_transport_bench *bench, const char
     cJSON_AddStringToObject(json, "transport", bench->experiment->transport);
     cJSON_AddNumberToObject(json, "devices", bench->experiment->devices);
     cJSON_AddNumberToObject(json, "repeats", bench->repeats);
+    cJSON_AddNumberToObject(json, "warmup", bench->warmup);
     cJSON_AddNumberToObject(json, "latency_us", bench->latency_s * 1e6);
     cJSON_AddNumberToObject(json, "mbit", bench->bytes_per_s * 8e-6);
     cJSON *figures = cJSON_AddArrayToObject(json, "figures");

@@ -275,10 +275,10 @@ static enum dtr_algorithm wanted_way(const struct dtr_experiment *experiment, ui
 }
 
 /* Whether large messages of several devices to one get in each other's way. */
-static bool collides(const struct dtr_planning *planning) {
+static bool collides(const struct dtr_experiment *experiment) {
     struct dtr_chain chain;
     struct dtr_error ignored = {0};
-    return !dtr_experiment_chain(planning->experiment, DTR_TRANSPORT, 0, &chain, &ignored) &&
+    return !dtr_experiment_chain(experiment, DTR_TRANSPORT, 0, &chain, &ignored) &&
            chain.plugin[0]->caps & DTR_CAP_COLLIDES;
 }
 
@@ -292,32 +292,30 @@ static struct dtr_link *usual_links(uint32_t devices) {
 }
 
 /* What suits the links, if they were measured or messages collide. */
-static int suit_links(struct dtr_planning *planning, struct dtr_error *error) {
-    const struct dtr_profile *profile = planning->profile;
-    const bool collide = collides(planning);
+static int suit_links(const struct dtr_experiment *experiment, const struct dtr_profile *profile,
+                      uint32_t devices, struct dtr_ways *ways, struct dtr_error *error) {
+    const bool collide = collides(experiment);
     if (!profile && !collide)
         return DTR_OK;
-    struct dtr_link *usual = profile ? NULL : usual_links(planning->count);
+    struct dtr_link *usual = profile ? NULL : usual_links(devices);
     const struct dtr_cost cost = {
         .link = profile ? profile->link : usual,
         .start_s = dtr_profile_start_s(),
         .message_s = profile ? profile->message_s : 0,
     };
-    const int status =
-        cost.link ? dtr_collective_choose(&planning->ways, planning->count, &cost, collide, error)
-                  : dtr_fail_memory(error);
+    const int status = cost.link ? dtr_collective_choose(ways, devices, &cost, collide, error)
+                                 : dtr_fail_memory(error);
     free(usual);
     return status;
 }
 
-/* What the experiment insists on, and for the rest what suits the links.  Nothing is insisted on
- * among those who are left when a device was lost. */
-static int choose_ways(struct dtr_planning *planning, struct dtr_error *error) {
-    const struct dtr_experiment *experiment = planning->experiment;
+int dtr_planning_choose_ways(const struct dtr_experiment *experiment,
+                             const struct dtr_profile *profile, uint32_t devices,
+                             struct dtr_ways *ways, struct dtr_error *error) {
     for (uint32_t kind = 0; kind < WAYS; kind++)
-        if (experiment->way[kind] && planning->count == experiment->devices)
-            dtr_ways_insist(&planning->ways, kind, wanted_way(experiment, kind));
-    return suit_links(planning, error);
+        if (experiment->way[kind] && devices == experiment->devices)
+            dtr_ways_insist(ways, kind, wanted_way(experiment, kind));
+    return suit_links(experiment, profile, devices, ways, error);
 }
 
 static int try_lowering(const struct dtr_lowering *lowering, struct dtr_error *error) {
@@ -394,7 +392,8 @@ int dtr_planning_create(const struct dtr_experiment *experiment, struct dtr_plug
         status = describe_devices(planning, error);
     }
     if (!status)
-        status = choose_ways(planning, error);
+        status = dtr_planning_choose_ways(experiment, planning->profile, planning->count,
+                                          &planning->ways, error);
     if (!status)
         status = open_planner(planning, log, error);
     if (status)

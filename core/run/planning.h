@@ -7,6 +7,7 @@
 #define DTR_RUN_PLANNING_H
 
 #include "plan/profile.h"
+#include "plan/ways.h"
 #include "run/device.h"
 
 struct dtr_planning;
@@ -19,6 +20,13 @@ bool dtr_planning_needs_profile(const struct dtr_experiment *experiment);
 int dtr_planning_read_profile(const struct dtr_experiment *experiment,
                               const struct dtr_model *model, struct dtr_profile **profile_p,
                               struct dtr_error *error);
+
+/* How collectives go among so many of the experiment's devices: as it insists, as long as none is
+ * missing, and for the rest as suits the links of `profile`, which is theirs; without one (NULL)
+ * straight, or as suits a usual switch where messages collide.  `ways` is all 0 before. */
+int dtr_planning_choose_ways(const struct dtr_experiment *experiment,
+                             const struct dtr_profile *profile, uint32_t devices,
+                             struct dtr_ways *ways, struct dtr_error *error);
 
 /* The name of this machine's processor. */
 void dtr_planning_cpu(char *name, size_t bytes);
