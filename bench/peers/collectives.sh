@@ -10,11 +10,13 @@
 # --local: on this machine as it is, over its loopback; Open MPI by its own shared memory beside the transport shm.
 # Needs root or user namespaces, Open MPI with mpicc, and a Python with torch ($PYTHON, default /usr/bin/python3).  What is
 # missing is left out.  Takes turns, ROUNDS=3 times, and compares the medians of the rounds; a round is the mean of
-# REPEATS=20.
+# REPEATS=20 after WARMUP=3.  "chosen" is the algorithm that a plan takes by a profile measured at the beginning.
+# CORES=auto binds our devices and Open MPI's to cores; CONGESTION=cubic sets the congestion control of the namespaces.
 set -eu
 cd "$(dirname "$0")/../.."
 top=$PWD
-export PYTHON=${PYTHON:-/usr/bin/python3} ROUNDS=${ROUNDS:-3} REPEATS=${REPEATS:-20}
+export PYTHON=${PYTHON:-/usr/bin/python3} ROUNDS=${ROUNDS:-3} REPEATS=${REPEATS:-20} WARMUP=${WARMUP:-3} CORES=${CORES:-any}
+export CONGESTION=${CONGESTION:-}
 
 fail() {
     echo "collectives.sh: $*" >&2
@@ -32,15 +34,22 @@ on() {
     fi
 }
 
-ours() {
+# detransformer ARGUMENT... -- by workers on the testbed, where there is one.
+detransformer() {
     local how=./detransformer
     [ -z "$DTR_TESTBED" ] || how=bench/testbed/experiment.sh
-    $how bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
-        --sizes "$(IFS=,; echo "${SIZES[*]}")" --repeats "$REPEATS" --json "$work/ours.json" >&2
+    $how "$@"
+}
+
+ours() {
+    detransformer bench transport "$work/exp.ini" --collectives all-gather,all-reduce --algorithms direct,$ALGORITHMS \
+        --sizes "$(IFS=,; echo "${SIZES[*]}")" --repeats "$REPEATS" --warmup "$WARMUP" \
+        --set "planner.profile=$work/profile.ini" --json "$work/ours.json" >&2
     python3 - "$work/ours.json" <<'END'
 import json, sys
 for figure in json.load(open(sys.argv[1]))["figures"]:
-    print("ours-" + figure["algorithm"], figure["collective"], figure["bytes"], "%.1f" % figure["mean_us"])
+    for who in [figure["algorithm"]] + ["chosen"] * figure["chosen"]:
+        print("ours-" + who, figure["collective"], figure["bytes"], "%.1f" % figure["mean_us"])
 END
 }
 
@@ -52,8 +61,9 @@ mpi() {
     else
         how+=(--oversubscribe)
     fi
+    [ "$CORES" = any ] || how+=(--bind-to core:overload-allowed)
     mpirun --allow-run-as-root "${how[@]}" --mca mpi_yield_when_idle 1 -n "$DTR_TESTBED_DEVICES" \
-        "$work/mpi_collectives" "$REPEATS" "${SIZES[@]}" | sed 's/^/openmpi /'
+        "$work/mpi_collectives" "$REPEATS" "$WARMUP" "${SIZES[@]}" | sed 's/^/openmpi /'
 }
 
 gloo() {
@@ -61,7 +71,7 @@ gloo() {
     for ((device = DTR_TESTBED_DEVICES - 1; device >= 0; device--)); do
         on "$device" env MASTER_ADDR="$DTR_TESTBED_ADDRESS" MASTER_PORT=$port RANK=$device \
             WORLD_SIZE="$DTR_TESTBED_DEVICES" GLOO_SOCKET_IFNAME=$interface \
-            "$PYTHON" bench/peers/gloo_collectives.py "$REPEATS" "${SIZES[@]}" &
+            "$PYTHON" bench/peers/gloo_collectives.py "$REPEATS" "$WARMUP" "${SIZES[@]}" &
     done | sed 's/^/gloo /'
     wait
 }
@@ -93,6 +103,10 @@ lead() {
     hosts=device0 interface=eth0 neighbour=device1
     [ -n "$DTR_TESTBED" ] || interface=lo neighbour=127.0.0.1
     for ((device = 1; device < DTR_TESTBED_DEVICES; device++)); do hosts+=,device$device; done
+    for ((device = 0; device < DTR_TESTBED_DEVICES && ${#CONGESTION}; device++)); do
+        on "$device" sysctl -qw "net.ipv4.tcp_congestion_control=$CONGESTION"
+    done
+    detransformer profile "$work/exp.ini" -o "$work/profile.ini" >&2
     for ((round = 0; round < ROUNDS; round++)); do
         stream
         ours
@@ -113,14 +127,16 @@ for line in open(sys.argv[1] + "/figures"):
 names = []
 for row in figures.values():
     names += [who for who in row if who not in names]
-print("%-11s %8s" % ("", "bytes") + "".join("%15s" % who for who in names) + "   best/limit  best/peers")
+print("%-11s %8s" % ("", "bytes") + "".join("%15s" % who for who in names) + "   best/limit  best/peers  chosen/peers")
 out = []
 for (what, size), row in sorted(figures.items()):
     us = {who: statistics.median(values) for who, values in row.items()}
     ours = min(value for who, value in us.items() if who.startswith("ours"))
+    chosen = us.get("ours-chosen")
     peers = [value for who, value in us.items() if who in ("openmpi", "gloo")]
     print("%-11s %8d" % (what, size) + "".join("%12.1f us" % us[who] if who in us else "%15s" % "-" for who in names)
-          + "%11.3f" % (ours / us["limit"]) + ("%12.3f" % (ours / min(peers)) if peers else ""))
+          + "%11.3f" % (ours / us["limit"]) + ("%12.3f" % (ours / min(peers)) if peers else "")
+          + ("%14.3f" % (chosen / min(peers)) if peers and chosen else ""))
     out.append({"collective": what, "bytes": size, "us": us})
 if sys.argv[2]:
     json.dump(out, open(sys.argv[2], "w"), indent=1)
@@ -141,11 +157,12 @@ while [ $# -gt 0 ]; do
     *) fail "unknown word '$1'" ;;
     esac
 done
+[ -z "$local" ] || [ -z "$CONGESTION" ] || fail "CONGESTION is of namespaces"
 [ $# -gt 0 ] || set -- 1024 4096 16384 65536 262144 1048576 4194304
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 command -v mpicc >/dev/null && mpicc -O2 -o "$work/mpi_collectives" bench/peers/mpi_collectives.c
-export GLOO= TRANSPORT=$transport ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck}
+export GLOO= TRANSPORT=$transport ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck,star}
 "$PYTHON" -c 'import torch.distributed as d; assert d.is_gloo_available()' 2>/dev/null && GLOO=yes
 cat >"$work/agent" <<'END'
 #!/bin/bash
@@ -162,6 +179,8 @@ weights = random
 random = yes
 [cluster]
 devices = $devices
+[device]
+cores = $CORES
 [transport]
 plugin = $transport
 END

@@ -3,7 +3,7 @@
  * mpi_collectives.c -- all-gather and all-reduce of f32 on whatever MPI library it is compiled with:
  *
  *     mpicc -O2 -o mpi_collectives bench/peers/mpi_collectives.c
- *     mpirun -n 4 ./mpi_collectives REPEATS BYTES...
+ *     mpirun -n 4 ./mpi_collectives REPEATS WARMUP BYTES...
  *
  * A line for each: the collective, bytes of the result, the slowest rank's mean in microseconds.
  */
@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WARMUP = 3 };
 
 static void run_once(int reduce, float *in, float *out, int values, int ranks) {
     if (reduce)
@@ -22,15 +20,15 @@ static void run_once(int reduce, float *in, float *out, int values, int ranks) {
                       MPI_COMM_WORLD);
 }
 
-static void measure(int reduce, int repeats, size_t bytes, int rank, int ranks) {
+static void measure(int reduce, int repeats, int warmup, size_t bytes, int rank, int ranks) {
     const int values = (int)(bytes / sizeof(float));
     float *in = calloc((size_t)values, sizeof *in), *out = calloc((size_t)values, sizeof *out);
     double begin_s = 0, mean_s, slowest_s;
     if (!in || !out)
         MPI_Abort(MPI_COMM_WORLD, 1);
     memset(in, 0, bytes);
-    for (int i = 0; i < WARMUP + repeats; i++) {
-        if (i == WARMUP) {
+    for (int i = 0; i < warmup + repeats; i++) {
+        if (i == warmup) {
             MPI_Barrier(MPI_COMM_WORLD);
             begin_s = MPI_Wtime();
         }
@@ -50,8 +48,9 @@ int main(int argc, char **argv) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     for (int reduce = 0; reduce < 2; reduce++)
-        for (int i = 2; i < argc; i++)
-            measure(reduce, atoi(argv[1]), (size_t)strtoull(argv[i], NULL, 10), rank, ranks);
+        for (int i = 3; i < argc; i++)
+            measure(reduce, atoi(argv[1]), atoi(argv[2]), (size_t)strtoull(argv[i], NULL, 10), rank,
+                    ranks);
     MPI_Finalize();
     return 0;
 }
