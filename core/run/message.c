@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/message.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,19 @@ void dtr_write_u32(struct dtr_writer *writer, uint32_t value) {
 
 void dtr_write_u64(struct dtr_writer *writer, uint64_t value) {
     dtr_write_bytes(writer, &value, sizeof value);
+}
+
+/* Bytes that a number below the bound needs. */
+static size_t width_of(uint32_t bound) {
+    return bound <= 1u << 8 ? 1 : bound <= 1u << 16 ? 2 : 4;
+}
+
+void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
+                       uint32_t bound) {
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t little = htole32(numbers[i]);
+        dtr_write_bytes(writer, &little, width_of(bound));
+    }
 }
 
 void dtr_write_text(struct dtr_writer *writer, const char *text) {
@@ -79,6 +93,20 @@ void dtr_read_words(struct dtr_reader *reader, uint32_t *words, size_t count) {
     const void *bytes = dtr_read_bytes(reader, count * sizeof *words);
     if (bytes && count)
         memcpy(words, bytes, count * sizeof *words);
+}
+
+void dtr_read_numbers(struct dtr_reader *reader, uint32_t *numbers, size_t count, uint32_t bound) {
+    const size_t width = width_of(bound);
+    if (count > reader->length / width) {
+        reader->broken = true;
+        return;
+    }
+    const uint8_t *bytes = dtr_read_bytes(reader, count * width);
+    for (size_t i = 0; i < count && bytes; i++) {
+        uint32_t little = 0;
+        memcpy(&little, bytes + i * width, width);
+        numbers[i] = le32toh(little);
+    }
 }
 
 const char *dtr_read_text(struct dtr_reader *reader) {

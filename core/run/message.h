@@ -24,6 +24,10 @@ void dtr_write_u32(struct dtr_writer *writer, uint32_t value);
 void dtr_write_u64(struct dtr_writer *writer, uint64_t value);
 void dtr_write_text(struct dtr_writer *writer, const char *text); /* NULL as "" */
 
+/* Each in as few bytes as all numbers below the bound need, which both ends know. */
+void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
+                       uint32_t bound);
+
 struct dtr_reader {
     const uint8_t *bytes;
     size_t length, at;
@@ -34,8 +38,10 @@ const void *dtr_read_bytes(struct dtr_reader *reader, size_t length); /* NULL wh
 uint32_t dtr_read_u32(struct dtr_reader *reader);
 uint64_t dtr_read_u64(struct dtr_reader *reader);
 
-/* Copies 32-bit words; `count` was read from the message and is checked here. */
+/* Copies 32-bit words, or numbers below the bound; `count` was read from the message and is checked
+ * here, the numbers are not. */
 void dtr_read_words(struct dtr_reader *reader, uint32_t *words, size_t count);
+void dtr_read_numbers(struct dtr_reader *reader, uint32_t *numbers, size_t count, uint32_t bound);
 
 /* Points into the message; "" when broken. */
 const char *dtr_read_text(struct dtr_reader *reader);

@@ -267,7 +267,7 @@ static uint32_t tokens_of(const struct dtr_request *request) {
 }
 
 void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame *frame,
-                       uint32_t groups) {
+                       const struct dtr_model *model, uint32_t groups) {
     const struct dtr_request *request = &frame->request;
     const uint32_t tokens = request->ids ? tokens_of(request) : 0;
     dtr_write_u64(writer, frame->number);
@@ -281,8 +281,8 @@ void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame
         dtr_write_bytes(writer, request->select, request->selected * sizeof *request->select);
     dtr_write_u32(writer, tokens);
     if (tokens) {
-        dtr_write_bytes(writer, request->ids, tokens * sizeof *request->ids);
-        dtr_write_bytes(writer, request->types, tokens * sizeof *request->types);
+        dtr_write_numbers(writer, request->ids, tokens, model->vocabulary);
+        dtr_write_numbers(writer, request->types, tokens, model->types);
     }
 }
 
@@ -323,11 +323,19 @@ static uint32_t *take_words(struct dtr_reader *reader, struct dtr_words *memory,
     return words;
 }
 
+static uint32_t *take_numbers(struct dtr_reader *reader, struct dtr_words *memory, size_t *used,
+                              size_t count, uint32_t bound) {
+    uint32_t *numbers = memory->words + *used;
+    dtr_read_numbers(reader, numbers, count, bound);
+    *used += reader->broken ? 0 : count;
+    return numbers;
+}
+
 int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
                      struct dtr_words *memory, struct dtr_request_frame *frame,
                      struct dtr_error *error) {
-    /* All words of the frame fit into as many words. */
-    const size_t needed = reader->length / sizeof(uint32_t) + 1;
+    /* All words of the frame, and what it has of each token. */
+    const size_t needed = reader->length / sizeof(uint32_t) + 1 + 2 * (size_t)device->tokens_max;
     size_t used = 0;
     if (needed > memory->capacity) {
         uint32_t *larger = realloc(memory->words, needed * sizeof *larger);
@@ -347,8 +355,10 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
     const uint32_t *select = take_words(reader, memory, &used, request->selected);
     request->select = request->selected ? select : NULL;
     const uint32_t tokens = dtr_read_u32(reader);
-    const uint32_t *ids = take_words(reader, memory, &used, tokens);
-    const uint32_t *types = take_words(reader, memory, &used, tokens);
+    if (tokens > device->tokens_max)
+        return malformed(error, "request");
+    const uint32_t *ids = take_numbers(reader, memory, &used, tokens, device->model->vocabulary);
+    const uint32_t *types = take_numbers(reader, memory, &used, tokens, device->model->types);
     request->ids = tokens ? ids : NULL;
     request->types = tokens ? types : NULL;
     if (!dtr_reader_done(reader) || !request_sane(frame, device, tokens) ||

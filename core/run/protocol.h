@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 5 };
+enum { DTR_PROTOCOL_VERSION = 6 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -100,7 +100,7 @@ struct dtr_words {
     size_t capacity;
 };
 void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame *frame,
-                       uint32_t groups);
+                       const struct dtr_model *model, uint32_t groups);
 int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
                      struct dtr_words *memory, struct dtr_request_frame *frame,
                      struct dtr_error *error);

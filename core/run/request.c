@@ -100,7 +100,8 @@ static int send_request(struct dtr_session *session, const struct dtr_request *r
     };
     for (uint32_t i = 1; i < session->members; i++) {
         frame.digest = companions->digests[i];
-        dtr_write_request(&dtr_member(session, i)->writer, &frame, session->plan->groups);
+        dtr_write_request(&dtr_member(session, i)->writer, &frame, dtr_session_model(session),
+                          session->plan->groups);
         const int status = dtr_peer_send(dtr_member(session, i), DTR_FRAME_REQUEST, error);
         if (status)
             return status;

@@ -329,10 +329,9 @@ static void write_setup(struct stage *stage, struct dtr_writer *writer) {
 }
 
 static void write_address(struct stage *stage, struct dtr_writer *writer) {
-    dtr_write_address(
-        writer, &(struct dtr_address){.text = "1/2/cafe",
-                                      .transport = "shm 1",
-                                      .digest = stage->device->model->digest});
+    dtr_write_address(writer, &(struct dtr_address){.text = "1/2/cafe",
+                                                    .transport = "shm 1",
+                                                    .digest = stage->device->model->digest});
 }
 
 static void write_group(struct stage *stage, struct dtr_writer *writer) {
@@ -390,7 +389,7 @@ static void write_request(struct stage *stage, struct dtr_writer *writer) {
                                                               .types = types,
                                                               .select = select,
                                                               .selected = 2}},
-                      2);
+                      stage->device->model, 2);
 }
 
 static void write_done(struct stage *stage, struct dtr_writer *writer) {
@@ -499,6 +498,28 @@ static void test_made_up(void **state) {
 }
 
 /* Whatever weighs the devices, there is a schedule or an error. */
+static void test_numbers(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t bound, width;
+    } cases[] = {{2, 1}, {256, 1}, {257, 2}, {65536, 2}, {65537, 4}, {UINT32_MAX, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const uint32_t numbers[] = {0, cases[i].bound / 2, cases[i].bound - 1};
+        uint32_t read[3] = {7, 7, 7};
+        struct dtr_writer writer = {0};
+        dtr_write_numbers(&writer, numbers, 3, cases[i].bound);
+        assert_int_equal(writer.length, 3 * cases[i].width);
+        struct dtr_reader reader = {.bytes = writer.bytes, .length = writer.length};
+        dtr_read_numbers(&reader, read, 3, cases[i].bound);
+        assert_true(dtr_reader_done(&reader));
+        assert_memory_equal(read, numbers, sizeof read);
+        reader = (struct dtr_reader){.bytes = writer.bytes, .length = writer.length - 1};
+        dtr_read_numbers(&reader, read, 3, cases[i].bound);
+        assert_true(reader.broken);
+        dtr_writer_free(&writer);
+    }
+}
+
 static void test_shares(void **state) {
     static const double shares[] = {0, DBL_TRUE_MIN, DBL_MIN, 1, 1e300, DBL_MAX, INFINITY, NAN};
     enum { SHARES = sizeof shares / sizeof shares[0] };
@@ -624,11 +645,11 @@ static void test_worker_later(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_right),         cmocka_unit_test(test_short),
-        cmocka_unit_test(test_changed),       cmocka_unit_test(test_made_up),
-        cmocka_unit_test(test_shares),        cmocka_unit_test(test_worker_noise),
-        cmocka_unit_test(test_worker_frames), cmocka_unit_test(test_worker_promises),
-        cmocka_unit_test(test_worker_later),
+        cmocka_unit_test(test_right),           cmocka_unit_test(test_short),
+        cmocka_unit_test(test_changed),         cmocka_unit_test(test_made_up),
+        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_worker_noise),    cmocka_unit_test(test_worker_frames),
+        cmocka_unit_test(test_worker_promises), cmocka_unit_test(test_worker_later),
     };
     signal(SIGALRM, SIG_IGN);
     return cmocka_run_group_tests(tests, set_up, tear_down);
