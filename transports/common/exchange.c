@@ -200,6 +200,10 @@ bool exchange_has_writes(const struct exchange *exchange, uint32_t peer) {
     return exchange->link[peer].sends.first != NULL;
 }
 
+bool exchange_has_receives(const struct exchange *exchange, uint32_t peer) {
+    return exchange->link[peer].receives.first || exchange->link[peer].target;
+}
+
 bool exchange_has_room(const struct exchange *exchange, uint32_t peer) {
     return !exchange->link[peer].stalled;
 }

@@ -135,8 +135,10 @@ int exchange_verdict(struct exchange *exchange);
 void exchange_write(struct exchange *exchange, uint32_t peer);
 void exchange_read(struct exchange *exchange, uint32_t peer);
 
-/* Whether there is anything to write, and whether there is room for anything that comes. */
+/* Whether there is anything to write, whether a receive waits for something to read, and whether
+ * there is room for anything that comes. */
 bool exchange_has_writes(const struct exchange *exchange, uint32_t peer);
+bool exchange_has_receives(const struct exchange *exchange, uint32_t peer);
 bool exchange_has_room(const struct exchange *exchange, uint32_t peer);
 bool exchange_is_lost(const struct exchange *exchange, uint32_t peer);
 

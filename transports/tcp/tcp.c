@@ -202,6 +202,30 @@ static void serve(struct tcp *tcp) {
     }
 }
 
+/* The peer that alone has anything to do, by a message that is awaited from it; else `devices`. */
+static uint32_t only_source(const struct tcp *tcp) {
+    const uint32_t devices = tcp->exchange.devices;
+    uint32_t source = devices;
+    for (uint32_t i = 0; i < devices; i++) {
+        const bool receives = exchange_has_receives(&tcp->exchange, i);
+        if (exchange_has_writes(&tcp->exchange, i) || (receives && source < devices))
+            return devices;
+        if (receives)
+            source = i;
+    }
+    return source;
+}
+
+/* Looks without waiting: by one system call where one message is awaited, as in most rounds of most
+ * collectives. */
+static void look(struct tcp *tcp) {
+    const uint32_t source = only_source(tcp);
+    if (source < tcp->exchange.devices)
+        exchange_read(&tcp->exchange, source);
+    else if (meet_poll(tcp->host, tcp->poll, watch(tcp), 0) > 0)
+        serve(tcp);
+}
+
 static int tcp_wait(void *self, uint64_t deadline_ns) {
     struct tcp *tcp = self;
     const struct dtr_host *host = tcp->host;
@@ -209,8 +233,9 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     const uint64_t started = host->now_ns(host);
     for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
         const bool spin = now - started < (uint64_t)tcp->params->spin_us * 1000;
-        const nfds_t count = watch(tcp);
-        if (meet_poll(host, tcp->poll, count, spin ? 0 : deadline_ns) > 0)
+        if (spin)
+            look(tcp);
+        else if (meet_poll(host, tcp->poll, watch(tcp), deadline_ns) > 0)
             serve(tcp);
         verdict = exchange_verdict(&tcp->exchange);
         if (!verdict && now >= deadline_ns)
