@@ -2,11 +2,18 @@
 #include "plugin/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/clock.h"
+
+/* Waking a thread takes longer than many an operation, so whoever has to wait keeps looking for so
+ * long before going to sleep. */
+#define PATIENCE_NS UINT64_C(200000)
 
 struct job {
     void (*body)(void *arg, uint32_t index);
@@ -19,10 +26,11 @@ struct dtr_pool {
     pthread_cond_t work; /* a job was posted, or the end */
     pthread_cond_t idle; /* the last helper left the job */
     struct job job;
-    bool open; /* helpers may still join the job; guarded, like all but `next` */
     bool ended;
-    uint32_t inside; /* helpers in the job */
-    /* The only member touched outside the lock.  Relaxed is enough: the lock that is taken to enter
+    /* Guarded like all but `next`, but looked at outside the lock, too. */
+    atomic_uint open;   /* helpers may still join the job */
+    atomic_uint inside; /* helpers in the job */
+    /* The only member changed outside the lock.  Relaxed is enough: the lock that is taken to enter
      * and leave a job orders everything else. */
     atomic_uint next;
     uint32_t helpers;
@@ -35,9 +43,23 @@ static void work(struct dtr_pool *pool, const struct job *job) {
         job->body(job->arg, i);
 }
 
+/* Takes the lock as soon as *state is `wanted`, or when patience is at an end.  Others may have the
+ * core meanwhile. */
+static void lock_when(struct dtr_pool *pool, const atomic_uint *state, unsigned wanted) {
+    const uint64_t end = dtr_now_ns() + PATIENCE_NS;
+    while (atomic_load_explicit(state, memory_order_relaxed) != wanted ||
+           pthread_mutex_trylock(&pool->mutex)) {
+        if (dtr_now_ns() > end) {
+            pthread_mutex_lock(&pool->mutex);
+            return;
+        }
+        sched_yield();
+    }
+}
+
 static void *helper_main(void *arg) {
     struct dtr_pool *pool = arg;
-    pthread_mutex_lock(&pool->mutex);
+    lock_when(pool, &pool->open, true);
     while (!pool->ended) {
         if (!pool->open) {
             pthread_cond_wait(&pool->work, &pool->mutex);
@@ -51,6 +73,8 @@ static void *helper_main(void *arg) {
         pool->open = false; /* nothing is left to take */
         if (--pool->inside == 0)
             pthread_cond_signal(&pool->idle);
+        pthread_mutex_unlock(&pool->mutex);
+        lock_when(pool, &pool->open, true);
     }
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
@@ -71,7 +95,7 @@ void dtr_pool_run(struct dtr_pool *pool, void (*body)(void *arg, uint32_t index)
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
     work(pool, &job);
-    pthread_mutex_lock(&pool->mutex);
+    lock_when(pool, &pool->inside, 0);
     pool->open = false; /* who wakes up only now is not waited for */
     while (pool->inside)
         pthread_cond_wait(&pool->idle, &pool->mutex);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pool.h -- the compute threads of one device.  They sleep between jobs; the thread that asks
- * works along.
+ * pool.h -- the compute threads of one device.  Soon after a job they go to sleep; the thread
+ * that asks works along.
  */
 #ifndef DTR_PLUGIN_POOL_H
 #define DTR_PLUGIN_POOL_H
