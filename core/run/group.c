@@ -4,6 +4,7 @@
  */
 #include "run/group.h"
 
+#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 
 /* All pairs are measured in a group of up to so many devices, else neighbours only. */
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
+
+/* Messages among all: so many trials, of which the quickest counts, of so many repeats. */
+enum { TRIALS = 3, TRIAL_REPEATS = 100 };
 
 static uint64_t deadline_ns(void) {
     return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
@@ -147,11 +151,49 @@ static int measure_links(struct dtr_session *session, struct dtr_error *error) {
     return status;
 }
 
+static double slowest_latency_s(const struct dtr_session *session) {
+    double slowest_s = 0;
+    for (uint32_t from = 0; from < session->members; from++)
+        for (uint32_t to = 0; to < session->members; to++)
+            slowest_s = fmax(slowest_s, from == to ? 0 : link_of(session, from, to)->latency_s);
+    return slowest_s;
+}
+
+/* What a message takes where all send to all at once, which those of one link cannot show: devices
+ * may share a machine, or a switch that is slow to think. */
+static int measure_messages(struct dtr_session *session, struct dtr_error *error) {
+    const struct dtr_trial trial = {
+        .what = DTR_TRIAL_COLLECTIVE,
+        .kind = DTR_ALL_GATHER,
+        .algorithm = DTR_DIRECT,
+        .rows = session->devices,
+        .columns = 1,
+        .warmup = TRIAL_REPEATS,
+        .repeats = TRIAL_REPEATS,
+    };
+    struct dtr_trial_times *times = calloc(session->devices, sizeof *times);
+    double took_s = INFINITY;
+    int status = times ? DTR_OK : dtr_fail_memory(error);
+    for (int i = 0; i < TRIALS && !status; i++) {
+        double slowest_s = 0;
+        status = dtr_group_try(session, &trial, times, error);
+        for (uint32_t j = 0; j < session->devices; j++)
+            slowest_s = fmax(slowest_s, times[j].mean_s);
+        took_s = fmin(took_s, slowest_s);
+    }
+    free(times);
+    const double message_s = (took_s - slowest_latency_s(session)) / (session->devices - 1);
+    if (!status)
+        session->profile->message_s = fmax(session->profile->message_s, message_s);
+    return status;
+}
+
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_model *model = session->device->model;
     const uint32_t rows = session->device->tokens_max;
+    const bool new = !session->profile;
     int status = DTR_OK;
-    if (!session->profile) {
+    if (new) {
         status =
             dtr_profile_create(&model->shape, session->devices, rows, &session->profile, error);
         if (status)
@@ -161,7 +203,12 @@ int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
         dtr_planning_cpu(session->profile->cpu, sizeof session->profile->cpu);
     }
     status = measure_kernels(session, error);
-    return status ? status : measure_links(session, error);
+    if (!status)
+        status = measure_links(session, error);
+    /* Known already when a device comes back. */
+    if (!status && new && session->devices > 1)
+        status = measure_messages(session, error);
+    return status;
 }
 
 /* --- trials ----------------------------------------------------------------------------------- */
