@@ -254,7 +254,8 @@ static int measure_one(struct job *job, struct dtr_trial *trial, enum dtr_algori
     return DTR_OK;
 }
 
-/* By all algorithms.  Straight first, which tells what the busiest port has to carry. */
+/* By all algorithms that are wanted, and the chosen one.  Straight first, which tells what the
+ * busiest port has to carry. */
 static int measure_size(struct job *job, enum dtr_collective_kind kind, uint64_t size,
                         struct dtr_error *error) {
     struct dtr_trial trial = shape(job, kind, size);
@@ -262,7 +263,7 @@ static int measure_size(struct job *job, enum dtr_collective_kind kind, uint64_t
     int status = DTR_OK;
     for (enum dtr_algorithm i = 0; i < DTR_ALGORITHMS && !status; i++) {
         struct dtr_error refused = {0};
-        if (i != DTR_DIRECT &&
+        if (i != DTR_DIRECT && i != chosen(job, &trial) &&
             (!job->wanted.algorithm[i] || (job->wanted.every && !dtr_collective_may(kind, i))))
             continue;
         status = measure_one(job, &trial, i, &limit_s, &refused);
