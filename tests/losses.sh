@@ -125,6 +125,15 @@ for wait in 0 0.03 0.1; do
     ended "killed after $wait s" 2
 done
 
+# And while it is measured.
+for wait in 0 0.1; do
+    start --set planner.plugin=adaptive
+    until_true has_worker 2
+    sleep $wait
+    kill -KILL "$worker"
+    ended "killed after $wait s, before or while it is measured" 2
+done
+
 # With time to come back.
 start --set experiment.requests=400
 until_true test -s out

@@ -17,8 +17,8 @@
 /* All pairs are measured in a group of up to so many devices, else neighbours only. */
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
-/* Messages among all: so many trials, of which the quickest counts, of so many repeats. */
-enum { TRIALS = 3, TRIAL_REPEATS = 100 };
+/* Messages among all: so many trials, of which the quickest counts, of no more repeats. */
+enum { TRIALS = 3, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 100 };
 
 static uint64_t deadline_ns(void) {
     return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
@@ -159,41 +159,53 @@ static double slowest_latency_s(const struct dtr_session *session) {
     return slowest_s;
 }
 
+/* As many as take a tenth of a second. */
+static uint32_t trial_repeats(double latency_s) {
+    const double repeats = 0.1 / latency_s;
+    return repeats < TRIAL_REPEATS_LEAST  ? TRIAL_REPEATS_LEAST
+           : repeats > TRIAL_REPEATS_MOST ? TRIAL_REPEATS_MOST
+                                          : (uint32_t)repeats;
+}
+
 /* What a message takes where all send to all at once, which those of one link cannot show: devices
  * may share a machine, or a switch that is slow to think. */
 static int measure_messages(struct dtr_session *session, struct dtr_error *error) {
+    const double latency_s = slowest_latency_s(session);
+    const uint32_t repeats = trial_repeats(latency_s), members = session->members;
     const struct dtr_trial trial = {
         .what = DTR_TRIAL_COLLECTIVE,
         .kind = DTR_ALL_GATHER,
         .algorithm = DTR_DIRECT,
-        .rows = session->devices,
+        .rows = members,
         .columns = 1,
-        .warmup = TRIAL_REPEATS,
-        .repeats = TRIAL_REPEATS,
+        .warmup = repeats,
+        .repeats = repeats,
     };
-    struct dtr_trial_times *times = calloc(session->devices, sizeof *times);
+    struct dtr_trial_times *times = calloc(members, sizeof *times);
     double took_s = INFINITY;
     int status = times ? DTR_OK : dtr_fail_memory(error);
-    for (int i = 0; i < TRIALS && !status; i++) {
+    for (uint32_t i = 0; i < TRIALS && !status; i++) {
         double slowest_s = 0;
+        dtr_group_stage(session, "measuring messages", i);
         status = dtr_group_try(session, &trial, times, error);
-        for (uint32_t j = 0; j < session->devices; j++)
+        for (uint32_t j = 0; j < members; j++)
             slowest_s = fmax(slowest_s, times[j].mean_s);
         took_s = fmin(took_s, slowest_s);
     }
     free(times);
-    const double message_s = (took_s - slowest_latency_s(session)) / (session->devices - 1);
-    if (!status)
-        session->profile->message_s = fmax(session->profile->message_s, message_s);
-    return status;
+    if (status)
+        return status;
+    session->messages_measured = true;
+    session->profile->message_s =
+        fmax(session->profile->message_s, (took_s - latency_s) / (members - 1));
+    return DTR_OK;
 }
 
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_model *model = session->device->model;
     const uint32_t rows = session->device->tokens_max;
-    const bool new = !session->profile;
     int status = DTR_OK;
-    if (new) {
+    if (!session->profile) {
         status =
             dtr_profile_create(&model->shape, session->devices, rows, &session->profile, error);
         if (status)
@@ -205,19 +217,18 @@ int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     status = measure_kernels(session, error);
     if (!status)
         status = measure_links(session, error);
-    /* Known already when a device comes back. */
-    if (!status && new && session->devices > 1)
+    if (!status && !session->messages_measured && session->members > 1)
         status = measure_messages(session, error);
     return status;
 }
 
 /* --- trials ----------------------------------------------------------------------------------- */
 
-static int hear_trial(struct dtr_session *session, uint32_t device, struct dtr_trial_times *times,
+static int hear_trial(struct dtr_session *session, uint32_t rank, struct dtr_trial_times *times,
                       struct dtr_error *error) {
     struct dtr_reader reader;
-    const int status = dtr_peer_expect(dtr_member(session, device), DTR_FRAME_TRIED, deadline_ns(),
-                                       &reader, error);
+    const int status =
+        dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_TRIED, deadline_ns(), &reader, error);
     return status ? status : dtr_read_tried(&reader, times, error);
 }
 
@@ -225,11 +236,11 @@ static int hear_trial(struct dtr_session *session, uint32_t device, struct dtr_t
 static int check_trial(const struct dtr_session *session, const struct dtr_trial *trial,
                        struct dtr_error *error) {
     const struct dtr_collective_shape shape = {.kind = trial->kind,
-                                               .devices = session->devices,
+                                               .devices = session->members,
                                                .rows = trial->rows,
                                                .columns = trial->columns};
     struct dtr_schedule *schedule;
-    if (!dtr_trial_sane(trial, session->devices))
+    if (!dtr_trial_sane(trial, session->members))
         return dtr_fail(error, DTR_E_CONFIG, "there is no such trial");
     const int status = dtr_collective_lower(&shape, trial->algorithm, 0, &schedule, error);
     if (!status)
@@ -240,14 +251,14 @@ static int check_trial(const struct dtr_session *session, const struct dtr_trial
 int dtr_group_try(struct dtr_session *session, const struct dtr_trial *trial,
                   struct dtr_trial_times *times, struct dtr_error *error) {
     int status = check_trial(session, trial, error);
-    for (uint32_t i = 1; i < session->devices && !status; i++) {
+    for (uint32_t i = 1; i < session->members && !status; i++) {
         struct dtr_peer *member = dtr_member(session, i);
         dtr_write_trial(&member->writer, trial);
         status = dtr_peer_send(member, DTR_FRAME_TRIAL, error);
     }
     if (!status)
         status = dtr_trial_run(session->device, trial, &times[0], error);
-    for (uint32_t i = 1; i < session->devices && !status; i++)
+    for (uint32_t i = 1; i < session->members && !status; i++)
         status = hear_trial(session, i, &times[i], error);
     return status;
 }

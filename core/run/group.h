@@ -66,8 +66,8 @@ struct dtr_session {
     const struct dtr_launch *launch;
     const struct dtr_session_progress *progress; /* or NULL */
     struct dtr_device *device;
-    struct dtr_profile
-        *profile; /* of all devices of the experiment, as far as they were measured */
+    struct dtr_profile *profile;   /* of all devices, as far as they were measured */
+    bool messages_measured;        /* so is what a message takes */
     struct dtr_planning *planning; /* for the members */
     struct dtr_plan *plan;
     uint32_t devices;       /* of the experiment */
@@ -192,10 +192,10 @@ void dtr_comeback_add(struct dtr_peer *peer);
 
 /* --- group.c ---------------------------------------------------------------------------------- */
 
-/* Measures kernels and links of the members, as far as they were not measured before. */
+/* Measures kernels, links and messages of the members, as far as they were not measured before. */
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error);
 
-/* Has all devices take part in a trial. */
+/* Has all members take part in a trial: `times` [members], by rank. */
 int dtr_group_try(struct dtr_session *session, const struct dtr_trial *trial,
                   struct dtr_trial_times *times, struct dtr_error *error);
 

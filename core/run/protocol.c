@@ -237,13 +237,19 @@ void dtr_write_tried(struct dtr_writer *writer, const struct dtr_trial_times *ti
     dtr_write_bytes(writer, times, sizeof *times);
 }
 
+static bool is_time(double seconds) {
+    return seconds >= 0 && seconds < 1e6;
+}
+
 int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
                    struct dtr_error *error) {
     const void *bytes = dtr_read_bytes(reader, sizeof *times);
     if (!dtr_reader_done(reader))
         return malformed(error, "result of a trial");
     memcpy(times, bytes, sizeof *times);
-    return DTR_OK;
+    return is_time(times->mean_s) && is_time(times->median_s) && is_time(times->least_s)
+               ? DTR_OK
+               : malformed(error, "result of a trial");
 }
 
 void dtr_write_ready(struct dtr_writer *writer, const struct dtr_ready *ready) {

@@ -497,7 +497,6 @@ static void test_made_up(void **state) {
     assert_in_range(largest, 1, 8 << 20);
 }
 
-/* Whatever weighs the devices, there is a schedule or an error. */
 static void test_numbers(void **state) {
     (void)state;
     static const struct {
@@ -520,6 +519,7 @@ static void test_numbers(void **state) {
     }
 }
 
+/* Whatever weighs the devices, there is a schedule or an error. */
 static void test_shares(void **state) {
     static const double shares[] = {0, DBL_TRUE_MIN, DBL_MIN, 1, 1e300, DBL_MAX, INFINITY, NAN};
     enum { SHARES = sizeof shares / sizeof shares[0] };
