@@ -23,7 +23,7 @@ struct dtr_opened {
 };
 
 /* The settings of a command line: --set, then --text; with room for some more. */
-#define DTR_SETTINGS_MORE 10
+#define DTR_SETTINGS_MORE 16
 struct dtr_settings {
     struct dtr_setting *list;
     size_t count;

@@ -42,16 +42,20 @@ static char *all_divisions(uint32_t divisions) {
     static const char key[] = "device.0.divisions=";
     char *text = malloc(sizeof key + (size_t)divisions * 11);
     size_t length = sizeof key - 1;
-    for (uint32_t i = 0; i < divisions && text; i++)
+    if (!text)
+        return NULL;
+    memcpy(text, key, sizeof key);
+    for (uint32_t i = 0; i < divisions; i++)
         length += (size_t)sprintf(text + length, "%u ", i);
-    return text ? memcpy(text, key, sizeof key - 1) : NULL;
+    return text;
 }
 
 /* The experiment of the leader alone, all in f32. */
 static void add_exact(struct dtr_settings *settings, const char *divisions) {
     static const char *const alone[] = {
-        "cluster.devices=1", "cluster.launch=local", "cluster.addresses=",    "kernel.dtype=f32",
-        "planner.profile=",  "transport.wire=f32",   "experiment.warmup=0",
+        "cluster.devices=1",   "cluster.launch=local", "cluster.addresses=",
+        "kernel.dtype=f32",    "planner.profile=",     "transport.wire=f32",
+        "experiment.warmup=0", "device.0.share=1",     "device.0.kernel.dtype=f32",
     };
     for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++)
         settings->list[settings->count++].text = alone[i];
@@ -116,17 +120,20 @@ static int add_error(const struct dtr_kept *kept, const struct dtr_kept *exact, 
     return DTR_OK;
 }
 
-/* The leader alone may not have the memory for it, which is no reason to lose what was measured. */
+/* The leader alone may not be able to, for want of memory for one, which is no reason to lose what
+ * was measured. */
 static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                          const struct dtr_opened *opened, const struct dtr_kept *kept, cJSON *json,
                          bool print, struct dtr_error *error) {
     struct dtr_kept exact = {0};
     struct dtr_error cause = {0};
     int status = DTR_OK;
-    if (run_exact(cli, arguments, opened, &exact, &cause))
-        dtr_log(&cli->log, DTR_LOG_WARN, "not compared with f32 on one device: %s", cause.text);
-    else
+    if (!run_exact(cli, arguments, opened, &exact, &cause)) {
         status = add_error(kept, &exact, json, print, error);
+    } else {
+        dtr_log(&cli->log, DTR_LOG_WARN, "not compared with f32 on one device: %s", cause.text);
+        cJSON_AddStringToObject(json, "not_compared", cause.text);
+    }
     free(exact.hidden);
     return status;
 }
