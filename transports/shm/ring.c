@@ -38,7 +38,7 @@ static int follow_turn(struct ring_end *end, uint64_t head) {
     const uint64_t turn = atomic_load_explicit(&end->ring->turn, memory_order_relaxed);
     if (turn <= end->at)
         return 0;
-    if (turn > head || turn & (end->bytes - 1))
+    if (turn >= head || turn & (end->bytes - 1))
         return -1;
     end->at = turn;
     return 0;
