@@ -202,6 +202,8 @@ static void serve(struct tcp *tcp) {
     }
 }
 
+#define LOOKS 16u
+
 /* The peer that alone has anything to do, by a message that is awaited from it; else `devices`. */
 static uint32_t only_source(const struct tcp *tcp) {
     const uint32_t devices = tcp->exchange.devices;
@@ -217,10 +219,10 @@ static uint32_t only_source(const struct tcp *tcp) {
 }
 
 /* Looks without waiting: by one system call where one message is awaited, as in most rounds of most
- * collectives. */
-static void look(struct tcp *tcp) {
+ * collectives, but for every so many looks, since others may send what nobody awaits. */
+static void look(struct tcp *tcp, uint32_t looks) {
     const uint32_t source = only_source(tcp);
-    if (source < tcp->exchange.devices)
+    if (source < tcp->exchange.devices && looks % LOOKS)
         exchange_read(&tcp->exchange, source);
     else if (meet_poll(tcp->host, tcp->poll, watch(tcp), 0) > 0)
         serve(tcp);
@@ -231,10 +233,11 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     const struct dtr_host *host = tcp->host;
     int verdict = exchange_verdict(&tcp->exchange);
     const uint64_t started = host->now_ns(host);
+    uint32_t looks = 0;
     for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
         const bool spin = now - started < (uint64_t)tcp->params->spin_us * 1000;
         if (spin)
-            look(tcp);
+            look(tcp, ++looks);
         else if (meet_poll(host, tcp->poll, watch(tcp), deadline_ns) > 0)
             serve(tcp);
         verdict = exchange_verdict(&tcp->exchange);
