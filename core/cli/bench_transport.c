@@ -81,23 +81,24 @@ static int read_names(const char *option, const char *list, uint32_t count,
     return *list ? DTR_OK : dtr_fail(error, DTR_E_CONFIG, "--%s: nothing in the list", option);
 }
 
-static int read_number(const char *option, const char *word, uint64_t most, uint64_t *value_p,
-                       struct dtr_error *error) {
+static int read_number(const char *option, const char *word, uint64_t least, uint64_t most,
+                       uint64_t *value_p, struct dtr_error *error) {
     char *end;
     errno = 0;
     *value_p = strtoull(word, &end, 10);
-    if (word[0] < '0' || word[0] > '9' || *end || errno || !*value_p || *value_p > most)
-        return dtr_fail(error, DTR_E_CONFIG, "--%s: '%s' is not a number from 1 to %llu", option,
-                        word, (unsigned long long)most);
+    if (word[0] < '0' || word[0] > '9' || *end || errno || *value_p < least || *value_p > most)
+        return dtr_fail(error, DTR_E_CONFIG, "--%s: '%s' is not a number from %llu to %llu", option,
+                        word, (unsigned long long)least, (unsigned long long)most);
     return DTR_OK;
 }
 
 /* How often, where the option is given. */
-static int read_count(const struct dtr_arguments *arguments, const char *option, uint32_t *count_p,
-                      struct dtr_error *error) {
+static int read_count(const struct dtr_arguments *arguments, const char *option, uint64_t least,
+                      uint32_t *count_p, struct dtr_error *error) {
     const char *word = dtr_argument(&dtr_command_bench_transport, arguments, option);
     uint64_t count = *count_p;
-    const int status = word ? read_number(option, word, DTR_TRIAL_REPEATS, &count, error) : DTR_OK;
+    const int status =
+        word ? read_number(option, word, least, DTR_TRIAL_REPEATS, &count, error) : DTR_OK;
     *count_p = (uint32_t)count;
     return status;
 }
@@ -108,7 +109,8 @@ static int read_sizes(const char *list, struct wanted *wanted, struct dtr_error 
     for (const char *at = list; !status && dtr_bench_next_word(&at, word, sizeof word);) {
         if (wanted->sizes == SIZES_MOST)
             return dtr_fail(error, DTR_E_CONFIG, "--sizes: more than %d", SIZES_MOST);
-        status = read_number("sizes", word, DTR_TRIAL_BYTES, &wanted->size[wanted->sizes++], error);
+        status =
+            read_number("sizes", word, 1, DTR_TRIAL_BYTES, &wanted->size[wanted->sizes++], error);
     }
     return wanted->sizes ? status : dtr_fail(error, DTR_E_CONFIG, "--sizes: no number");
 }
@@ -141,9 +143,9 @@ static int read_options(struct job *job, const struct dtr_arguments *arguments,
         status = read_sizes(sizes ? sizes : "1024,4096,16384,65536,262144,1048576,4194304", wanted,
                             error);
     if (!status)
-        status = read_count(arguments, "repeats", &job->bench.repeats, error);
+        status = read_count(arguments, "repeats", 1, &job->bench.repeats, error);
     if (!status)
-        status = read_count(arguments, "warmup", &job->bench.warmup, error);
+        status = read_count(arguments, "warmup", 0, &job->bench.warmup, error);
     if (!status && wanted->json && wanted->table)
         status = dtr_report_check_file(wanted->json, true, error);
     if (!status && wanted->plot)
@@ -293,8 +295,8 @@ static int choose(struct job *job, struct dtr_error *error) {
     const struct dtr_model_source source = dtr_experiment_model(experiment);
     int status = experiment->profile ? dtr_model_open(&source, &job->opened.model, error) : DTR_OK;
     if (!status)
-        status = dtr_planning_read_profile(experiment, job->opened.model, &job->opened.profile,
-                                           error);
+        status =
+            dtr_planning_read_profile(experiment, job->opened.model, &job->opened.profile, error);
     return status ? status
                   : dtr_planning_choose_ways(experiment, job->opened.profile, experiment->devices,
                                              &job->ways, error);
