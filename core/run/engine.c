@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 
 /* The thread looks up from the transport at least this often. */
@@ -253,14 +254,11 @@ void dtr_engine_free(struct dtr_engine *engine) {
 }
 
 static int activate(struct dtr_engine *engine, struct dtr_flight *flight) {
-    if (engine->active_count == engine->active_capacity) {
-        const uint32_t capacity = engine->active_capacity ? engine->active_capacity * 2 : 16;
-        struct dtr_flight **larger = realloc(engine->active, capacity * sizeof *engine->active);
-        if (!larger)
-            return DTR_E_MEMORY;
-        engine->active = larger;
-        engine->active_capacity = capacity;
-    }
+    struct dtr_flight **active = dtr_array_room(engine->active, engine->active_count,
+                                                &engine->active_capacity, sizeof *active);
+    if (!active)
+        return DTR_E_MEMORY;
+    engine->active = active;
     flight->round = flight->first = flight->unfinished = 0;
     flight->next_receive = flight->next_send = 0;
     for (uint32_t i = 0; i < flight->count; i++)
