@@ -43,11 +43,6 @@ int dtr_dense_prepare(const struct dtr_common *common, const struct dtr_linear *
     return DTR_OK;
 }
 
-void dtr_dense_unprepare(void *self, void *packed) {
-    const struct dtr_common *common = self;
-    common->host->release(common->host, packed);
-}
-
 size_t dtr_dense_packed_bytes(void *self, const void *packed) {
     (void)self;
     return ((const struct dtr_dense *)packed)->bytes;

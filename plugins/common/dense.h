@@ -20,7 +20,6 @@ struct dtr_dense {
 int dtr_dense_prepare(const struct dtr_common *common, const struct dtr_linear *linear,
                       bool by_input, const float *weight, size_t weight_stride, const float *bias,
                       void **packed_p, struct dtr_error *error);
-void dtr_dense_unprepare(void *self, void *packed);
 size_t dtr_dense_packed_bytes(void *self, const void *packed);
 size_t dtr_dense_prepared_bytes(void *self, const struct dtr_linear *linear, int biased);
 

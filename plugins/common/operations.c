@@ -11,6 +11,11 @@ void dtr_common_close(struct dtr_common *common) {
     common->host->release(common->host, common->scratch);
 }
 
+void dtr_common_unprepare(void *self, void *packed) {
+    const struct dtr_common *common = self;
+    common->host->release(common->host, packed);
+}
+
 void *dtr_common_scratch(struct dtr_common *common, size_t bytes) {
     if (bytes <= common->scratch_bytes && common->scratch)
         return common->scratch;

@@ -28,6 +28,9 @@ void *dtr_common_scratch(struct dtr_common *common, size_t bytes);
 void dtr_common_share(uint32_t total, uint32_t grain, uint32_t parts, uint32_t part,
                       uint32_t *first_p, uint32_t *end_p);
 
+/* For weights that are one allocation. */
+void dtr_common_unprepare(void *self, void *packed);
+
 int dtr_common_attention(void *self, const struct dtr_attention *attention);
 int dtr_common_add_norm(void *self, const struct dtr_norm *norm);
 int dtr_common_moments(void *self, const struct dtr_norm *norm);

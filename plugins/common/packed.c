@@ -73,11 +73,6 @@ int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float 
     return DTR_OK;
 }
 
-void dtr_packed_unprepare(void *self, void *packed) {
-    const struct dtr_common *common = self;
-    common->host->release(common->host, packed);
-}
-
 size_t dtr_packed_bytes(void *self, const void *packed) {
     (void)self;
     return ((const struct packed *)packed)->bytes;

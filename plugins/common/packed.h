@@ -15,7 +15,6 @@ bool dtr_packed_supports(const struct dtr_common *common, const struct dtr_linea
 int dtr_packed_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                        size_t weight_stride, const float *bias, void **packed_p,
                        struct dtr_error *error);
-void dtr_packed_unprepare(void *self, void *packed);
 size_t dtr_packed_bytes(void *self, const void *packed);
 size_t dtr_packed_prepared_bytes(void *self, const struct dtr_linear *linear, int biased);
 int dtr_packed_linear(void *self, void *packed, uint32_t rows, const float *x, size_t x_stride,

@@ -150,7 +150,7 @@ static int try_function(struct foreign *foreign, struct dtr_error *error) {
     if (status)
         return status;
     status = foreign_linear(foreign, packed, ROWS, x, IN, y, OUT, 0);
-    dtr_dense_unprepare(foreign, packed);
+    dtr_common_unprepare(foreign, packed);
     if (status)
         return host->fail(error, DTR_E_CONFIG, "the function %s says that it fails",
                           foreign->params->symbol);
@@ -236,7 +236,7 @@ static const struct dtr_kernel_ops ops = {
     .size = sizeof ops,
     .supports = foreign_supports,
     .prepare = foreign_prepare,
-    .unprepare = dtr_dense_unprepare,
+    .unprepare = dtr_common_unprepare,
     .packed_bytes = dtr_dense_packed_bytes,
     .prepared_bytes = dtr_dense_prepared_bytes,
     .linear = foreign_linear,

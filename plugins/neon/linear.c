@@ -106,11 +106,6 @@ int neon_prepare(void *self, const struct dtr_linear *linear, const float *weigh
     return DTR_OK;
 }
 
-void neon_unprepare(void *self, void *packed) {
-    const struct dtr_host *host = ((struct neon *)self)->common.host;
-    host->release(host, packed);
-}
-
 size_t neon_packed_bytes(void *self, const void *packed) {
     (void)self;
     return ((const struct packed *)packed)->bytes;

@@ -16,7 +16,6 @@ struct neon {
 bool neon_supports_linear(const struct dtr_linear *linear);
 int neon_prepare(void *self, const struct dtr_linear *linear, const float *weight,
                  size_t weight_stride, const float *bias, void **packed_p, struct dtr_error *error);
-void neon_unprepare(void *self, void *packed);
 size_t neon_packed_bytes(void *self, const void *packed);
 size_t neon_prepared_bytes(void *self, const struct dtr_linear *linear, int biased);
 int neon_linear(void *self, void *packed, uint32_t rows, const float *x, size_t x_stride, float *y,
