@@ -15,21 +15,28 @@ void dtr_writer_free(struct dtr_writer *writer) {
     *writer = (struct dtr_writer){0};
 }
 
-void dtr_write_bytes(struct dtr_writer *writer, const void *bytes, size_t length) {
-    if (writer->failed || !length)
-        return;
+/* Where so many more bytes go, which are counted from now on; NULL when there is no memory. */
+static uint8_t *extend(struct dtr_writer *writer, size_t length) {
+    if (writer->failed)
+        return NULL;
     if (writer->length + length > writer->capacity) {
         const size_t capacity = 2 * (writer->length + length);
         uint8_t *larger = realloc(writer->bytes, capacity);
         if (!larger) {
             writer->failed = true;
-            return;
+            return NULL;
         }
         writer->bytes = larger;
         writer->capacity = capacity;
     }
-    memcpy(writer->bytes + writer->length, bytes, length);
     writer->length += length;
+    return writer->bytes + writer->length - length;
+}
+
+void dtr_write_bytes(struct dtr_writer *writer, const void *bytes, size_t length) {
+    uint8_t *to = length ? extend(writer, length) : NULL;
+    if (to)
+        memcpy(to, bytes, length);
 }
 
 void dtr_write_u32(struct dtr_writer *writer, uint32_t value) {
@@ -47,9 +54,11 @@ static size_t width_of(uint32_t bound) {
 
 void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
                        uint32_t bound) {
-    for (size_t i = 0; i < count; i++) {
+    const size_t width = width_of(bound);
+    uint8_t *to = count ? extend(writer, count * width) : NULL;
+    for (size_t i = 0; i < count && to; i++) {
         const uint32_t little = htole32(numbers[i]);
-        dtr_write_bytes(writer, &little, width_of(bound));
+        memcpy(to + i * width, &little, width);
     }
 }
 

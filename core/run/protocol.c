@@ -10,6 +10,9 @@
 /* Reads differently on a host of another byte order. */
 static const uint32_t order_mark = 0x01020304;
 
+/* Nothing that is measured takes so many seconds. */
+static const double most_s = 1e6;
+
 static int malformed(struct dtr_error *error, const char *what) {
     return dtr_fail(error, DTR_E_CORRUPT, "a malformed %s arrived on the control channel", what);
 }
@@ -188,7 +191,7 @@ int dtr_read_probed(struct dtr_reader *reader, uint32_t count, const char **kern
         return malformed(error, "list of measurements");
     memcpy(seconds, bytes, count * sizeof *seconds);
     for (uint32_t i = 0; i < count; i++)
-        if (!(seconds[i] > 0) || !(seconds[i] < 1e6))
+        if (!(seconds[i] > 0) || !(seconds[i] < most_s))
             return malformed(error, "measurement");
     return DTR_OK;
 }
@@ -238,7 +241,7 @@ void dtr_write_tried(struct dtr_writer *writer, const struct dtr_trial_times *ti
 }
 
 static bool is_time(double seconds) {
-    return seconds >= 0 && seconds < 1e6;
+    return seconds >= 0 && seconds < most_s;
 }
 
 int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,
@@ -265,6 +268,9 @@ int dtr_read_ready(struct dtr_reader *reader, struct dtr_ready *ready, struct dt
     return dtr_reader_done(reader) ? DTR_OK : malformed(error, "report");
 }
 
+/* Of numbers that may be anything. */
+static const uint32_t any = UINT32_MAX;
+
 static uint32_t tokens_of(const struct dtr_request *request) {
     uint32_t tokens = 0;
     for (uint32_t i = 0; i < request->sequences; i++)
@@ -279,12 +285,12 @@ void dtr_write_request(struct dtr_writer *writer, const struct dtr_request_frame
     dtr_write_u64(writer, frame->number);
     dtr_write_u64(writer, frame->digest);
     dtr_write_u32(writer, frame->tiles);
-    dtr_write_bytes(writer, frame->strategy, groups * sizeof *frame->strategy);
+    dtr_write_numbers(writer, frame->strategy, groups, any);
     dtr_write_u32(writer, request->sequences);
-    dtr_write_bytes(writer, request->lengths, request->sequences * sizeof *request->lengths);
+    dtr_write_numbers(writer, request->lengths, request->sequences, any);
     dtr_write_u32(writer, request->select ? request->selected : 0);
     if (request->select)
-        dtr_write_bytes(writer, request->select, request->selected * sizeof *request->select);
+        dtr_write_numbers(writer, request->select, request->selected, any);
     dtr_write_u32(writer, tokens);
     if (tokens) {
         dtr_write_numbers(writer, request->ids, tokens, model->vocabulary);
@@ -321,14 +327,6 @@ static bool request_sane(const struct dtr_request_frame *frame, const struct dtr
     return true;
 }
 
-static uint32_t *take_words(struct dtr_reader *reader, struct dtr_words *memory, size_t *used,
-                            size_t count) {
-    uint32_t *words = memory->words + *used;
-    dtr_read_words(reader, words, count);
-    *used += reader->broken ? 0 : count;
-    return words;
-}
-
 static uint32_t *take_numbers(struct dtr_reader *reader, struct dtr_words *memory, size_t *used,
                               size_t count, uint32_t bound) {
     uint32_t *numbers = memory->words + *used;
@@ -354,11 +352,11 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
     *frame = (struct dtr_request_frame){.number = dtr_read_u64(reader)};
     frame->digest = dtr_read_u64(reader);
     frame->tiles = dtr_read_u32(reader);
-    frame->strategy = take_words(reader, memory, &used, device->plan->groups);
+    frame->strategy = take_numbers(reader, memory, &used, device->plan->groups, any);
     request->sequences = dtr_read_u32(reader);
-    request->lengths = take_words(reader, memory, &used, request->sequences);
+    request->lengths = take_numbers(reader, memory, &used, request->sequences, any);
     request->selected = dtr_read_u32(reader);
-    const uint32_t *select = take_words(reader, memory, &used, request->selected);
+    const uint32_t *select = take_numbers(reader, memory, &used, request->selected, any);
     request->select = request->selected ? select : NULL;
     const uint32_t tokens = dtr_read_u32(reader);
     if (tokens > device->tokens_max)
