@@ -8,6 +8,9 @@
 /* After so many bytes the other end may begin: it copies out while this end still copies in. */
 #define PIECE ((uint64_t)64 << 10)
 
+/* So much of the ring is enough as long as the reader keeps up. */
+#define NEAR ((uint64_t)64 << 10)
+
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
@@ -27,7 +30,7 @@ static void publish_head(struct ring_end *end) {
  * lines are at hand; the index skips the rest. */
 static void turn_back(struct ring_end *end) {
     const uint64_t offset = end->at & (end->bytes - 1);
-    if (offset < PIECE)
+    if (offset < NEAR)
         return;
     end->at = end->turn = end->at - offset + end->bytes;
     atomic_store_explicit(&end->ring->turn, end->turn, memory_order_relaxed);

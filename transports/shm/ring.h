@@ -27,7 +27,7 @@ struct ring_end {
     struct ring *ring;
     uint64_t bytes; /* of data, a power of two */
     uint64_t at;    /* this end's own index    */
-    uint64_t turn;  /* of the writer           */
+    uint64_t turn;  /* the writer's last turn  */
     struct bell *other;
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define STAGE 4096u /* small messages come with their header in one system call */
+#define LOOKS 16u   /* every so many looks are at all sockets, whatever is awaited */
 
 static const struct dtr_param params[] = {
     {.key = "interface",
@@ -201,8 +202,6 @@ static void serve(struct tcp *tcp) {
             exchange_lose(&tcp->exchange, i);
     }
 }
-
-#define LOOKS 16u
 
 /* The peer that alone has anything to do, by a message that is awaited from it; else `devices`. */
 static uint32_t only_source(const struct tcp *tcp) {
