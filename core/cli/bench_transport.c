@@ -223,7 +223,7 @@ static struct dtr_trial shape(const struct job *job, enum dtr_collective_kind ki
     };
 }
 
-/* The one that a plan would take. */
+/* The one that a plan would take: of a matrix of that many bytes on the wire. */
 static enum dtr_algorithm chosen(const struct job *job, const struct dtr_trial *trial) {
     const uint64_t values = (uint64_t)trial->rows * trial->columns;
     return dtr_ways_algorithm(&job->ways, trial->kind, job->opened.experiment->devices,

@@ -26,10 +26,9 @@ void dtr_transport_print(const struct dtr_transport_figure *figure, FILE *out) {
     const char *algorithm = dtr_algorithm_name(figure->algorithm);
     fprintf(out, "%-14s %s%-*s %8llu %9llu %10.1f %10.1f %10.1f %10.1f %8.2f\n",
             dtr_collective_kind_name(figure->kind), algorithm, 9 - (int)strlen(algorithm),
-            figure->chosen ? "*" : "",
-            (unsigned long long)figure->bytes, (unsigned long long)figure->port_bytes,
-            figure->mean_s * 1e6, figure->median_s * 1e6, figure->least_s * 1e6,
-            figure->limit_s * 1e6, figure->mean_s / figure->limit_s);
+            figure->chosen ? "*" : "", (unsigned long long)figure->bytes,
+            (unsigned long long)figure->port_bytes, figure->mean_s * 1e6, figure->median_s * 1e6,
+            figure->least_s * 1e6, figure->limit_s * 1e6, figure->mean_s / figure->limit_s);
     fflush(out);
 }
 

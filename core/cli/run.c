@@ -57,6 +57,7 @@ static void add_exact(struct dtr_settings *settings, const char *divisions) {
         "kernel.dtype=f32",    "planner.profile=",     "transport.wire=f32",
         "experiment.warmup=0", "device.0.share=1",     "device.0.kernel.dtype=f32",
     };
+    _Static_assert(sizeof alone / sizeof alone[0] < DTR_SETTINGS_MORE, "room for these and one");
     for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++)
         settings->list[settings->count++].text = alone[i];
     if (divisions)
@@ -66,22 +67,22 @@ static void add_exact(struct dtr_settings *settings, const char *divisions) {
 /* Runs the last request again on one device, all in f32; nobody who was started with this process
  * takes part. */
 static int run_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
-                     const struct dtr_opened *narrow, struct dtr_kept *exact,
+                     const struct dtr_opened *measured, struct dtr_kept *exact,
                      struct dtr_error *error) {
     struct dtr_settings settings;
     struct dtr_opened opened = {0};
     struct dtr_cli alone = *cli;
     const struct dtr_measure wanted = {
         .kept = exact,
-        .first = dtr_cli_requests(narrow->experiment, narrow->input) - 1,
+        .first = dtr_cli_requests(measured->experiment, measured->input) - 1,
         .requests = 1,
     };
     cJSON *json = NULL;
     int status = dtr_cli_settings(&dtr_command_run, arguments, &settings, error);
     if (status)
         return status;
-    char *divisions = narrow->experiment->device[0].has_divisions
-                          ? all_divisions(narrow->model->shape.divisions)
+    char *divisions = measured->experiment->device[0].has_divisions
+                          ? all_divisions(measured->model->shape.divisions)
                           : NULL;
     add_exact(&settings, divisions);
     alone.launch.world = NULL;
@@ -120,8 +121,8 @@ static int add_error(const struct dtr_kept *kept, const struct dtr_kept *exact, 
     return DTR_OK;
 }
 
-/* The leader alone may not be able to, for want of memory for one, which is no reason to lose what
- * was measured. */
+/* That the leader alone cannot run it, perhaps for want of memory, is no reason to lose what was
+ * measured. */
 static int compare_exact(const struct dtr_cli *cli, const struct dtr_arguments *arguments,
                          const struct dtr_opened *opened, const struct dtr_kept *kept, cJSON *json,
                          bool print, struct dtr_error *error) {
