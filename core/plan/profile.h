@@ -26,7 +26,7 @@ struct dtr_profile {
     uint32_t probes_count;
     double *seconds;       /* [devices][probes_count] */
     struct dtr_link *link; /* [devices][devices] */
-    double message_s; /* what a message takes beside its bytes and the latency, where all send */
+    double message_s;      /* of a message, beside its bytes and the latency, where all send */
     char **kernel;         /* [devices] the plugin measured; NULL: described, not measured */
     char model[65];        /* digest of the model, in hexadecimal; empty: of no model */
     char cpu[200];         /* of the leader; empty: of none */

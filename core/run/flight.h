@@ -13,8 +13,8 @@ struct dtr_transfer;
 
 struct dtr_flight_parcel {
     struct dtr_parcel cut;
-    const struct dtr_flight_parcel
-        *source;                  /* what it passes on; NULL: it waits for its round to begin */
+    /* What it passes on; NULL: it waits for its round to begin. */
+    const struct dtr_flight_parcel *source;
     struct dtr_transfer *request; /* NULL: not posted, or done */
     uint64_t staging;             /* where in the arena it is packed, unless it is direct */
     bool alone;                   /* of a message that is the only one to come in its round */

@@ -151,6 +151,8 @@ static int measure_links(struct dtr_session *session, struct dtr_error *error) {
     return status;
 }
 
+/* --- messages --------------------------------------------------------------------------------- */
+
 static double slowest_latency_s(const struct dtr_session *session) {
     double slowest_s = 0;
     for (uint32_t from = 0; from < session->members; from++)
@@ -161,10 +163,7 @@ static double slowest_latency_s(const struct dtr_session *session) {
 
 /* As many as take a tenth of a second. */
 static uint32_t trial_repeats(double latency_s) {
-    const double repeats = 0.1 / latency_s;
-    return repeats < TRIAL_REPEATS_LEAST  ? TRIAL_REPEATS_LEAST
-           : repeats > TRIAL_REPEATS_MOST ? TRIAL_REPEATS_MOST
-                                          : (uint32_t)repeats;
+    return (uint32_t)fmin(fmax(0.1 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
 }
 
 /* What a message takes where all send to all at once, which those of one link cannot show: devices
@@ -184,9 +183,9 @@ static int measure_messages(struct dtr_session *session, struct dtr_error *error
     struct dtr_trial_times *times = calloc(members, sizeof *times);
     double took_s = INFINITY;
     int status = times ? DTR_OK : dtr_fail_memory(error);
-    for (uint32_t i = 0; i < TRIALS && !status; i++) {
+    dtr_group_stage(session, "measuring messages", 0);
+    for (int i = 0; i < TRIALS && !status; i++) {
         double slowest_s = 0;
-        dtr_group_stage(session, "measuring messages", i);
         status = dtr_group_try(session, &trial, times, error);
         for (uint32_t j = 0; j < members; j++)
             slowest_s = fmax(slowest_s, times[j].mean_s);
@@ -200,6 +199,8 @@ static int measure_messages(struct dtr_session *session, struct dtr_error *error
         fmax(session->profile->message_s, (took_s - latency_s) / (members - 1));
     return DTR_OK;
 }
+
+/* --- all of it -------------------------------------------------------------------------------- */
 
 int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
     const struct dtr_model *model = session->device->model;
