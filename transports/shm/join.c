@@ -45,7 +45,7 @@ static void attach_lane(struct shm *shm, const struct dtr_group *group, uint32_t
         return;
     const struct proof_claim claim = claim_of(shm, index, true);
     proof_make(&claim, group->key, peer->lane->proof);
-    atomic_store_explicit(&peer->lane->attached, 1, memory_order_release);
+    atomic_store(&peer->lane->attached, 1);
     bell_ring(&peer->directory->bell);
     peer->out = (struct ring_end){
         .ring = &peer->lane->ring, .bytes = peer->head.ring_bytes, .other = &peer->directory->bell};
@@ -56,7 +56,7 @@ static void attach_lane(struct shm *shm, const struct dtr_group *group, uint32_t
 static int verify(struct shm *shm, const struct dtr_group *group, uint32_t index,
                   struct dtr_error *error) {
     struct shm_peer *peer = &shm->peer[index];
-    if (!atomic_load_explicit(&peer->own->attached, memory_order_acquire))
+    if (!atomic_load(&peer->own->attached))
         return DTR_OK;
     uint8_t proof[PROOF_BYTES];
     memcpy(proof, peer->own->proof, sizeof proof);
@@ -112,28 +112,38 @@ static int late(const struct shm *shm, struct dtr_error *error) {
     return DTR_E_TIMEOUT;
 }
 
+static int connect_missing(struct shm *shm, const struct dtr_group *group, uint32_t *missing_p,
+                           struct dtr_error *error) {
+    *missing_p = 0;
+    for (uint32_t i = 0; i < group->devices; i++) {
+        if (i == group->device || shm->peer[i].verified)
+            continue;
+        const int status = connect_peer(shm, group, i, error);
+        if (status)
+            return status;
+        *missing_p += !shm->peer[i].verified;
+    }
+    return DTR_OK;
+}
+
 static int connect_all(struct shm *shm, const struct dtr_group *group, uint64_t deadline_ns,
                        struct dtr_error *error) {
     const struct dtr_host *host = shm->host;
-    for (;;) {
-        const uint32_t seen = bell_seen(&shm->directory->bell);
-        uint32_t missing = 0;
-        for (uint32_t i = 0; i < group->devices; i++) {
-            if (i == group->device || shm->peer[i].verified)
-                continue;
-            const int status = connect_peer(shm, group, i, error);
-            if (status)
-                return status;
-            missing += !shm->peer[i].verified;
-        }
-        if (exchange_verdict(&shm->exchange) < 0)
-            return host->fail(error, DTR_E_ABORTED, "joining the group was aborted");
-        if (!missing)
-            return DTR_OK;
-        if (host->now_ns(host) >= deadline_ns)
-            return late(shm, error);
-        bell_wait(&shm->directory->bell, seen, LOOK_NS);
+    struct bell *bell = &shm->directory->bell;
+    uint32_t missing = 1;
+    int status = DTR_OK;
+    while (!status && missing) {
+        const uint32_t seen = bell_lie_down(bell);
+        status = connect_missing(shm, group, &missing, error);
+        if (!status && exchange_verdict(&shm->exchange) < 0)
+            status = host->fail(error, DTR_E_ABORTED, "joining the group was aborted");
+        if (!status && missing && host->now_ns(host) >= deadline_ns)
+            status = late(shm, error);
+        if (!status && missing)
+            bell_sleep(bell, seen, LOOK_NS);
+        bell_get_up(bell);
     }
+    return status;
 }
 
 static uint64_t power_of_two(uint64_t bytes) {
@@ -194,7 +204,7 @@ int shm_join(void *self, const struct dtr_group *group, uint64_t deadline_ns,
 
 void shm_part(struct shm_peer *peer) {
     if (peer->own)
-        atomic_store_explicit(&peer->own->left, 1, memory_order_release);
+        atomic_store(&peer->own->left, 1);
     if (peer->directory)
         bell_ring(&peer->directory->bell);
 }

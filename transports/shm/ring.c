@@ -22,7 +22,7 @@ static uint64_t step_of(const struct ring_end *end, uint64_t available, uint64_t
 }
 
 static void publish_head(struct ring_end *end) {
-    atomic_store_explicit(&end->ring->head, end->at, memory_order_release);
+    atomic_store(&end->ring->head, end->at);
     bell_ring(end->other);
 }
 
@@ -115,7 +115,7 @@ ssize_t ring_read(struct ring_end *end, const struct iovec *part, int parts) {
         uint64_t left = part[i].iov_len;
         while (left) {
             if (!unread) {
-                const uint64_t head = atomic_load_explicit(&end->ring->head, memory_order_acquire);
+                const uint64_t head = atomic_load(&end->ring->head);
                 if (head == end->at)
                     goto out;
                 if (follow_turn(end, head))

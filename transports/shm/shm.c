@@ -98,46 +98,59 @@ static void lose(struct shm *shm, uint32_t peer) {
     exchange_lose(&shm->exchange, peer);
 }
 
-static void look_for_losses(struct shm *shm) {
-    const uint64_t now = shm->host->now_ns(shm->host);
-    const bool look = now - shm->looked_ns >= LOOK_NS;
-    if (look)
-        shm->looked_ns = now;
+static void look_for_leavers(struct shm *shm) {
+    for (uint32_t i = 0; i < shm->head.devices; i++) {
+        if (i == shm->head.device || exchange_is_lost(&shm->exchange, i) ||
+            !atomic_load(&shm->peer[i].lane->left))
+            continue;
+        shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
+        lose(shm, i);
+    }
+}
+
+static void look_for_orphans(struct shm *shm, uint64_t now) {
+    if (now - shm->looked_ns < LOOK_NS)
+        return;
+    shm->looked_ns = now;
     for (uint32_t i = 0; i < shm->head.devices; i++) {
         const struct shm_peer *peer = &shm->peer[i];
-        if (i == shm->head.device || exchange_is_lost(&shm->exchange, i))
+        if (i == shm->head.device || exchange_is_lost(&shm->exchange, i) ||
+            !directory_is_orphan(peer->directory_fd))
             continue;
-        if (atomic_load_explicit(&peer->lane->left, memory_order_acquire)) {
-            shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
-            lose(shm, i);
-        } else if (look && directory_is_orphan(peer->directory_fd)) {
-            shm->host->log(shm->host, DTR_LOG_INFO, "device %u (process %d) has ended", i,
-                           (int)peer->address.pid);
-            lose(shm, i);
-        }
+        shm->host->log(shm->host, DTR_LOG_INFO, "device %u (process %d) has ended", i,
+                       (int)peer->address.pid);
+        lose(shm, i);
     }
+}
+
+/* Moves what can be moved; not 0 when the caller of wait() has something to see. */
+static int look(struct shm *shm) {
+    for (uint32_t i = 0; i < shm->head.devices; i++)
+        progress(shm, i);
+    look_for_leavers(shm);
+    return exchange_verdict(&shm->exchange);
+}
+
+static int sleep_unless_news(struct shm *shm, uint64_t ns) {
+    struct bell *bell = &shm->directory->bell;
+    const uint32_t seen = bell_lie_down(bell);
+    const int verdict = look(shm);
+    if (!verdict)
+        bell_sleep(bell, seen, ns);
+    bell_get_up(bell);
+    return verdict;
 }
 
 static int shm_wait(void *self, uint64_t deadline_ns) {
     struct shm *shm = self;
     const struct dtr_host *host = shm->host;
-    struct bell *bell = &shm->directory->bell;
     uint64_t started = 0;
-    for (;;) {
-        const uint32_t seen = bell_seen(bell);
-        for (uint32_t i = 0; i < shm->head.devices; i++)
-            progress(shm, i);
-        int verdict = exchange_verdict(&shm->exchange);
-        if (verdict)
-            return verdict < 0 ? verdict : DTR_OK;
-        look_for_losses(shm);
+    int verdict;
+    while (!(verdict = look(shm))) {
         const uint64_t now = host->now_ns(host);
-        if (now >= deadline_ns) {
-            verdict = exchange_verdict(&shm->exchange);
-            return verdict < 0 ? verdict : verdict ? DTR_OK : DTR_E_TIMEOUT;
-        }
-        if (shm->exchange.changed)
-            continue;
+        look_for_orphans(shm, now);
+        if (now >= deadline_ns)
+            return DTR_E_TIMEOUT;
         if (!started)
             started = now;
         if (now - started < (uint64_t)shm->params->spin_us * 1000) {
@@ -145,8 +158,11 @@ static int shm_wait(void *self, uint64_t deadline_ns) {
             continue;
         }
         const uint64_t left = deadline_ns - now;
-        bell_wait(bell, seen, left < LOOK_NS ? left : LOOK_NS);
+        verdict = sleep_unless_news(shm, left < LOOK_NS ? left : LOOK_NS);
+        if (verdict)
+            break;
     }
+    return verdict < 0 ? verdict : DTR_OK;
 }
 
 static void shm_wake(void *self) {
