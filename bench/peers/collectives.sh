@@ -162,7 +162,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 command -v mpicc >/dev/null && mpicc -O2 -o "$work/mpi_collectives" bench/peers/mpi_collectives.c
-export GLOO= TRANSPORT=$transport ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck,star}
+export GLOO= TRANSPORT=$transport ALGORITHMS=${ALGORITHMS:-ring,doubling,bruck,star,one-shot}
 "$PYTHON" -c 'import torch.distributed as d; assert d.is_gloo_available()' 2>/dev/null && GLOO=yes
 cat >"$work/agent" <<'END'
 #!/bin/bash

@@ -7,7 +7,7 @@
 #define DTYPES "f32|f16|bf16|int8"
 
 /* As enum dtr_algorithm counts them, but for the first. */
-#define ALGORITHMS "auto|direct|pairwise|ring|doubling|bruck|star"
+#define ALGORITHMS "auto|direct|pairwise|ring|doubling|bruck|star|one-shot"
 
 #define AT(_section, _member) .offset = offsetof(struct dtr_section_##_section, _member)
 

@@ -125,8 +125,8 @@ static bool is_rooted(enum dtr_collective_kind kind) {
 
 bool dtr_collective_may(enum dtr_collective_kind kind, enum dtr_algorithm algorithm) {
     /* With one end others but trees and straight lines are detours; only a sum gains by being
-     * formed in one place. */
-    if (algorithm == DTR_STAR)
+     * formed in one place, or in all. */
+    if (algorithm == DTR_STAR || algorithm == DTR_ONE_SHOT)
         return kind == DTR_ALL_REDUCE;
     if (kind == DTR_TRANSFER)
         return algorithm == DTR_DIRECT;

@@ -334,8 +334,9 @@ bool dtr_relay_all_reduce(struct dtr_assembly *a, const struct dtr_team *team,
     if (routed && relay.count > 1) {
         if (some)
             sum_of_some(&relay, team, part, view);
-        else if (relay.route == DTR_DOUBLING)
-            emit_legs(&relay, DTR_LEGS_DOUBLING, 0, add_all, &view);
+        else if (relay.route == DTR_DOUBLING || relay.route == DTR_ONE_SHOT)
+            emit_legs(&relay, relay.route == DTR_DOUBLING ? DTR_LEGS_DOUBLING : DTR_LEGS_TO_ALL, 0,
+                      add_all, &view);
         else
             sum_parts(&relay, view);
     }

@@ -5,6 +5,7 @@ const char *dtr_algorithm_name(enum dtr_algorithm algorithm) {
     static const char *const names[] = {
         [DTR_DIRECT] = "direct",     [DTR_PAIRWISE] = "pairwise", [DTR_RING] = "ring",
         [DTR_DOUBLING] = "doubling", [DTR_BRUCK] = "bruck",       [DTR_STAR] = "star",
+        [DTR_ONE_SHOT] = "one-shot",
     };
     return algorithm < DTR_ALGORITHMS ? names[algorithm] : "?";
 }
@@ -14,7 +15,7 @@ bool dtr_route_works(enum dtr_algorithm algorithm, uint32_t count) {
 }
 
 bool dtr_route_relays(enum dtr_algorithm algorithm) {
-    return algorithm != DTR_DIRECT && algorithm != DTR_PAIRWISE;
+    return algorithm != DTR_DIRECT && algorithm != DTR_PAIRWISE && algorithm != DTR_ONE_SHOT;
 }
 
 /* The number of binary digits. */
@@ -27,6 +28,7 @@ uint32_t dtr_route_rounds(enum dtr_algorithm algorithm, uint32_t count) {
         return 0;
     switch (algorithm) {
     case DTR_DIRECT:
+    case DTR_ONE_SHOT:
         return 1;
     case DTR_STAR:
         return 2;

@@ -19,6 +19,7 @@ enum dtr_algorithm {
     DTR_DOUBLING, /* along the edges of a hypercube; a power of two of devices                  */
     DTR_BRUCK,    /* by steps of 1, 2, 4, ... (Bruck et al., IEEE TPDS 8(11), 1997)             */
     DTR_STAR,     /* by way of the first                                                        */
+    DTR_ONE_SHOT, /* straight; of a sum, all that everybody adds, so that one round will do     */
     DTR_ALGORITHMS
 };
 

@@ -325,6 +325,7 @@ static void each_sends_what_it_must(void **state) {
     assert_int_equal(bytes_sent(&sum, DTR_DOUBLING, 5), 3 * matrix);
     assert_int_equal(bytes_sent(&sum, DTR_STAR, 5), matrix);
     assert_int_equal(bytes_sent(&sum, DTR_STAR, 0), 7 * matrix);
+    assert_int_equal(bytes_sent(&sum, DTR_ONE_SHOT, 5), 7 * matrix);
 }
 
 /* The choice among `devices` of a group of as many as `all`. */
