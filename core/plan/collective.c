@@ -116,6 +116,65 @@ out_plan:
     return status;
 }
 
+/* --- its time --------------------------------------------------------------------------------- */
+
+/* The schedules of all devices, [devices], which the caller frees even when it fails. */
+static int lower_all(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                     struct dtr_schedule **schedules, struct dtr_error *error) {
+    int status = DTR_OK;
+    for (uint32_t i = 0; i < shape->devices && !status; i++)
+        status = dtr_collective_lower(shape, algorithm, i, &schedules[i], error);
+    return status;
+}
+
+static void free_all(struct dtr_schedule **schedules, uint32_t devices) {
+    for (uint32_t i = 0; i < devices; i++) {
+        dtr_schedule_free(schedules[i]);
+        schedules[i] = NULL;
+    }
+}
+
+/* Of what moves, only the moving counts. */
+static double no_time_s(void *arg, const struct dtr_schedule *schedule,
+                        const struct dtr_step *step) {
+    (void)arg;
+    (void)schedule;
+    (void)step;
+    return 0;
+}
+
+/* `waited_s`: room for [devices]. */
+static int simulate(struct dtr_schedule *const *schedules, uint32_t devices,
+                    const struct dtr_cost *cost, double *waited_s, double *latency_p,
+                    struct dtr_error *error) {
+    struct dtr_cost moving = *cost;
+    moving.step_s = no_time_s;
+    struct dtr_simulation simulation = {.communicate_s = waited_s};
+    const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, devices, &moving,
+                                    &simulation, error);
+    *latency_p = 0;
+    for (uint32_t i = 0; i < devices && !status; i++)
+        *latency_p = fmax(*latency_p, waited_s[i]);
+    return status;
+}
+
+int dtr_collective_predict(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                           const struct dtr_cost *cost, double *latency_p,
+                           struct dtr_error *error) {
+    struct dtr_schedule **schedules = calloc(shape->devices, sizeof *schedules);
+    double *waited_s = malloc(shape->devices * sizeof *waited_s);
+    int status = schedules && waited_s ? DTR_OK : dtr_fail_memory(error);
+    if (!status)
+        status = lower_all(shape, algorithm, schedules, error);
+    if (!status)
+        status = simulate(schedules, shape->devices, cost, waited_s, latency_p, error);
+    if (schedules)
+        free_all(schedules, shape->devices);
+    free(schedules);
+    free(waited_s);
+    return status;
+}
+
 /* --- the choice ------------------------------------------------------------------------------- */
 
 /* Where all comes from one, or goes to one. */
@@ -155,14 +214,6 @@ struct chooser {
     double best_s[DTR_SIZE_CLASSES];
 };
 
-/* Of what moves, only the moving counts. */
-static double no_time_s(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
-    (void)arg;
-    (void)schedule;
-    (void)step;
-    return 0;
-}
-
 /* A collective of another size is this one over links of another speed. */
 static int try_size(struct chooser *c, double scale, double *latency_p, struct dtr_error *error) {
     for (uint32_t i = 0; i < c->devices * c->devices; i++) {
@@ -170,14 +221,7 @@ static int try_size(struct chooser *c, double scale, double *latency_p, struct d
         c->link[i] = c->real[(size_t)from * c->all + to];
         c->link[i].bytes_per_s /= scale;
     }
-    struct dtr_simulation simulation = {.communicate_s = c->waited_s};
-    const int status = dtr_simulate((const struct dtr_schedule *const *)c->schedules, c->devices,
-                                    &c->cost, &simulation, error);
-    *latency_p = 0;
-    for (uint32_t i = 0; i < c->devices && !status; i++)
-        if (c->waited_s[i] > *latency_p)
-            *latency_p = c->waited_s[i];
-    return status;
+    return simulate(c->schedules, c->devices, &c->cost, c->waited_s, latency_p, error);
 }
 
 /* By how much an algorithm takes longer than the simulator says; `bytes`: of the whole matrix. */
@@ -210,18 +254,13 @@ static int try_algorithm(struct chooser *c, enum dtr_collective_kind kind,
                          enum dtr_algorithm algorithm, struct dtr_error *error) {
     const struct dtr_collective_shape shape = {
         .kind = kind, .devices = c->devices, .rows = c->devices, .columns = 4 * c->devices};
-    int status = DTR_OK;
-    for (uint32_t i = 0; i < c->devices && !status; i++)
-        status = dtr_collective_lower(&shape, algorithm, i, &c->schedules[i], error);
+    int status = lower_all(&shape, algorithm, c->schedules, error);
     if (!status)
         status = try_sizes(
             c, kind, algorithm,
             (double)dtr_wire_bytes(DTR_F32, shape.rows, (uint64_t)shape.rows * shape.columns),
             error);
-    for (uint32_t i = 0; i < c->devices; i++) {
-        dtr_schedule_free(c->schedules[i]);
-        c->schedules[i] = NULL;
-    }
+    free_all(c->schedules, c->devices);
     return status;
 }
 
@@ -276,7 +315,6 @@ int dtr_collective_choose(struct dtr_ways *ways, uint32_t devices, const struct 
     c.waited_s = malloc(most * sizeof *c.waited_s);
     int status = c.link && c.waited_s ? DTR_OK : dtr_fail_memory(error);
     c.cost.link = c.link;
-    c.cost.step_s = no_time_s;
     for (; c.count_class <= dtr_count_class(devices) && !status; c.count_class++)
         status = choose_class(&c, error);
     free(c.link);

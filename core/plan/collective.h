@@ -27,6 +27,10 @@ int dtr_collective_lower(const struct dtr_collective_shape *shape, enum dtr_algo
                          uint32_t device, struct dtr_schedule **schedule_p,
                          struct dtr_error *error);
 
+/* How long it takes by the simulator until the last device has it; `cost` needs no step_s. */
+int dtr_collective_predict(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
+                           const struct dtr_cost *cost, double *latency_p, struct dtr_error *error);
+
 /* Whether an algorithm comes into question for a kind at all. */
 bool dtr_collective_may(enum dtr_collective_kind kind, enum dtr_algorithm algorithm);
 

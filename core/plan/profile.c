@@ -148,6 +148,7 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
         return dtr_fail_memory(error);
     }
     selected->message_s = profile->message_s;
+    selected->round_s = profile->round_s;
     memcpy(selected->model, profile->model, sizeof selected->model);
     memcpy(selected->cpu, profile->cpu, sizeof selected->cpu);
     *selected_p = selected;
@@ -176,12 +177,13 @@ int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct
     if (!file)
         return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
     fputs("; Measured by `detransformer profile`.  Kernels in seconds: kind_rows_out_in; links to "
-          "device N:\n; latency in seconds, then bytes per second; message: seconds for "
+          "device N:\n; latency in seconds, then bytes per second; message, round: seconds for "
           "each.\n[profile]\n",
           file);
     dtr_ini_write(file, "cpu", profile->cpu);
     dtr_ini_write(file, "model", profile->model);
-    fprintf(file, "devices = %u\nmessage = %.6g\n", profile->devices, profile->message_s);
+    fprintf(file, "devices = %u\nmessage = %.6g\nround = %.6g\n", profile->devices,
+            profile->message_s, profile->round_s);
     for (uint32_t i = 0; i < profile->devices; i++)
         write_device(profile, i, file);
     const int failed = ferror(file);
@@ -350,6 +352,12 @@ static int read_devices(struct dtr_profile *profile, const struct dtr_ini *ini,
     return status;
 }
 
+/* Of the whole profile; 0 where there is none, or no such time. */
+static double short_time_s(const struct dtr_ini *ini, const char *key) {
+    const double time_s = strtod(value_of(ini, "profile", key), NULL);
+    return time_s > 0 && time_s < 1 ? time_s : 0;
+}
+
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error) {
     struct dtr_ini *ini;
     int status = dtr_ini_read(path, &ini, error);
@@ -364,8 +372,8 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
     else
         status = read_devices(profile, ini, error);
     if (!status) {
-        const double message_s = strtod(value_of(ini, "profile", "message"), NULL);
-        profile->message_s = message_s > 0 && message_s < 1 ? message_s : 0;
+        profile->message_s = short_time_s(ini, "message");
+        profile->round_s = short_time_s(ini, "round");
         snprintf(profile->cpu, sizeof profile->cpu, "%s", value_of(ini, "profile", "cpu"));
         snprintf(profile->model, sizeof profile->model, "%s", value_of(ini, "profile", "model"));
         *profile_p = profile;

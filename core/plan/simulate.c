@@ -252,8 +252,9 @@ static void depart(struct simulator *s, uint32_t sender) {
         .round = message->round,
         .tag = posted.tag,
     };
-    push(s, (struct event){.time_s =
-                               posted.leaves_s + dtr_ports_latency(s->ports, sender, message->peer),
+    push(s, (struct event){.time_s = posted.leaves_s +
+                                     dtr_ports_latency(s->ports, sender, message->peer) +
+                                     s->cost->round_s,
                            .device = sender,
                            .what = (uint32_t)letter,
                            .kind = ENTERS});

@@ -21,6 +21,7 @@ struct dtr_cost {
     const struct dtr_link *link; /* [from][to] */
     double start_s;              /* of beginning or awaiting a collective */
     double message_s;            /* what a message takes of its ports beside its bytes */
+    double round_s;              /* what one takes to be noticed, beside the latency */
 };
 
 struct dtr_simulation {

@@ -17,8 +17,9 @@
 /* All pairs are measured in a group of up to so many devices, else neighbours only. */
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
-/* Messages among all: so many trials, of which the quickest counts, of no more repeats. */
-enum { TRIALS = 3, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 100 };
+/* Messages among all: what is tried, and how often. */
+static const enum dtr_algorithm tried[] = {DTR_DIRECT, DTR_BRUCK};
+enum { TRIED = 2, TRIALS = 5, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 300 };
 
 static uint64_t deadline_ns(void) {
     return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
@@ -86,8 +87,7 @@ static int finish_side(struct dtr_session *session, uint32_t rank, uint32_t peer
     struct dtr_link_frame frame;
     if (rank == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
-                      : dtr_probe_link(session->device, peer, link, &session->profile->message_s,
-                                       error);
+                      : dtr_probe_link(session->device, peer, link, error);
     int status =
         dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_LINKED, deadline_ns(), &reader, error);
     if (!status)
@@ -153,6 +153,11 @@ static int measure_links(struct dtr_session *session, struct dtr_error *error) {
 
 /* --- messages --------------------------------------------------------------------------------- */
 
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static double slowest_latency_s(const struct dtr_session *session) {
     double slowest_s = 0;
     for (uint32_t from = 0; from < session->members; from++)
@@ -161,42 +166,89 @@ static double slowest_latency_s(const struct dtr_session *session) {
     return slowest_s;
 }
 
-/* As many as take a tenth of a second. */
+/* As many as take some hundredths of a second. */
 static uint32_t trial_repeats(double latency_s) {
-    return (uint32_t)fmin(fmax(0.1 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
+    return (uint32_t)fmin(fmax(0.03 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
 }
 
-/* What a message takes where all send to all at once, which those of one link cannot show: devices
- * may share a machine, or a switch that is slow to think. */
-static int measure_messages(struct dtr_session *session, struct dtr_error *error) {
-    const double latency_s = slowest_latency_s(session);
-    const uint32_t repeats = trial_repeats(latency_s), members = session->members;
-    const struct dtr_trial trial = {
-        .what = DTR_TRIAL_COLLECTIVE,
-        .kind = DTR_ALL_GATHER,
-        .algorithm = DTR_DIRECT,
-        .rows = members,
-        .columns = 1,
-        .warmup = repeats,
-        .repeats = repeats,
-    };
-    struct dtr_trial_times *times = calloc(members, sizeof *times);
-    double took_s = INFINITY;
-    int status = times ? DTR_OK : dtr_fail_memory(error);
-    dtr_group_stage(session, "measuring messages", 0);
-    for (int i = 0; i < TRIALS && !status; i++) {
-        double slowest_s = 0;
-        status = dtr_group_try(session, &trial, times, error);
-        for (uint32_t j = 0; j < members; j++)
-            slowest_s = fmax(slowest_s, times[j].mean_s);
-        took_s = fmin(took_s, slowest_s);
-    }
+/* As long as the slowest device takes. */
+static int try_once(struct dtr_session *session, const struct dtr_trial *trial, double *took_s_p,
+                    struct dtr_error *error) {
+    struct dtr_trial_times *times = calloc(session->members, sizeof *times);
+    const int status =
+        times ? dtr_group_try(session, trial, times, error) : dtr_fail_memory(error);
+    *took_s_p = 0;
+    for (uint32_t i = 0; i < session->members && !status; i++)
+        *took_s_p = fmax(*took_s_p, times[i].mean_s);
     free(times);
+    return status;
+}
+
+/* In turns, so that what else the machine does happens to both. */
+static int try_in_turns(struct dtr_session *session, const struct dtr_collective_shape *shape,
+                        double median_s[TRIED], struct dtr_error *error) {
+    const uint32_t repeats = trial_repeats(slowest_latency_s(session));
+    double took_s[TRIED][TRIALS];
+    for (uint32_t i = 0; i < TRIALS; i++)
+        for (uint32_t j = 0; j < TRIED; j++) {
+            const struct dtr_trial trial = {
+                .what = DTR_TRIAL_COLLECTIVE,
+                .kind = shape->kind,
+                .algorithm = tried[j],
+                .rows = shape->rows,
+                .columns = shape->columns,
+                .warmup = repeats / 4,
+                .repeats = repeats,
+            };
+            const int status = try_once(session, &trial, &took_s[j][i], error);
+            if (status)
+                return status;
+        }
+    for (uint32_t j = 0; j < TRIED; j++) {
+        qsort(took_s[j], TRIALS, sizeof *took_s[j], compare);
+        median_s[j] = took_s[j][TRIALS / 2];
+    }
+    return DTR_OK;
+}
+
+/* How long they would take by the links alone. */
+static int predict(struct dtr_session *session, const struct dtr_collective_shape *shape,
+                   double links_s[TRIED], struct dtr_error *error) {
+    struct dtr_profile *selected;
+    int status = dtr_profile_select(session->profile, session->member, session->members, &selected,
+                                    error);
+    if (status)
+        return status;
+    const struct dtr_cost cost = {.link = selected->link, .start_s = dtr_profile_start_s()};
+    for (uint32_t i = 0; i < TRIED && !status; i++)
+        status = dtr_collective_predict(shape, tried[i], &cost, &links_s[i], error);
+    dtr_profile_free(selected);
+    return status;
+}
+
+/* What messages and rounds take where all send to all at once, which those of one link cannot show:
+ * devices may share a machine, or a switch that is slow to think.  Straight, an all-gather is one
+ * round with a message to each of the others; by Bruck's steps it is some rounds with one message
+ * each. */
+static int measure_messages(struct dtr_session *session, struct dtr_error *error) {
+    const uint32_t members = session->members;
+    const struct dtr_collective_shape shape = {
+        .kind = DTR_ALL_GATHER, .devices = members, .rows = members, .columns = 1};
+    const double others = members - 1, rounds = dtr_route_rounds(DTR_BRUCK, members);
+    struct dtr_profile *profile = session->profile;
+    double took_s[TRIED], links_s[TRIED], message_s = INFINITY;
+    dtr_group_stage(session, "measuring messages", 0);
+    int status = predict(session, &shape, links_s, error);
+    if (!status)
+        status = try_in_turns(session, &shape, took_s, error);
     if (status)
         return status;
     session->messages_measured = true;
-    session->profile->message_s =
-        fmax(session->profile->message_s, (took_s - latency_s) / (members - 1));
+    const double straight_s = took_s[0] - links_s[0], stepped_s = took_s[1] - links_s[1];
+    if (others > 1)
+        message_s = (straight_s - stepped_s / rounds) / (others - 1);
+    profile->message_s = fmax(0, fmin(message_s, straight_s / others));
+    profile->round_s = fmax(0, straight_s - others * profile->message_s);
     return DTR_OK;
 }
 
@@ -300,11 +352,6 @@ static const struct dtr_flight_times *times_of(const struct dtr_session *session
     const struct dtr_companions *companions = session->program->companions;
     return device ? companions->flight_times[device]
                   : dtr_flights_times(session->program->flights, 0);
-}
-
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* Collectives are listed in the order in which they begin: nearly always that of their tags. */

@@ -134,9 +134,7 @@ int dtr_probe_kernels(struct dtr_device *device, const struct dtr_probe *probes,
 
 /* Both sides take turns: the prober sends a message whose length it has announced, the other
  * answers with an empty one. */
-enum { PINGS = 12, AGAIN = 2, BURSTS = 3, BURST = 32 };
-/* Announced instead of a length: so many empty messages in a row. */
-static const uint64_t burst = UINT64_MAX - 1;
+enum { PINGS = 12, AGAIN = 2 };
 static const uint32_t probe_tag = 0xffffff00u;
 static const size_t bytes_least = 32 << 10, bytes_most = 8 << 20;
 static const double transfer_s = 0.03, link_patience_s = 20;
@@ -193,38 +191,12 @@ static int turn(const struct line *line, uint8_t *buffer, uint64_t length, doubl
     return status;
 }
 
-/* Many messages and one answer. */
-static int burst_turn(const struct line *line, double *took_p) {
-    struct dtr_transfer *request[BURST] = {NULL};
-    int status = give(line, &burst, sizeof burst);
-    const double begin_s = now_s();
-    for (int i = 0; i < BURST && !status; i++)
-        status = line->ops->isend(line->transport, line->peer, probe_tag, NULL, 0, &request[i]);
-    for (int i = 0; i < BURST; i++)
-        if (request[i]) {
-            const int done = complete(line, request[i]);
-            status = status ? status : done;
-        }
-    if (!status)
-        status = take(line, NULL, 0);
-    *took_p = now_s() - begin_s;
-    return status;
-}
-
-static int echo_burst(const struct line *line) {
-    int status = DTR_OK;
-    for (int i = 0; i < BURST && !status; i++)
-        status = take(line, NULL, 0);
-    return status ? status : give(line, NULL, 0);
-}
-
 static int compare(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_link *link,
-                        double *message_s_p) {
+static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_link *link) {
     double ping_s[PINGS], took_s = 0;
     int status = DTR_OK;
     for (int i = 0; i < PINGS && !status; i++)
@@ -232,12 +204,6 @@ static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_lin
     qsort(ping_s, PINGS, sizeof *ping_s, compare);
     /* Whatever else the machine does only adds to the time. */
     const double round_s = ping_s[PINGS / 4];
-    double burst_s = INFINITY;
-    for (int i = 0; i < BURSTS && !status; i++) {
-        status = burst_turn(line, &took_s);
-        burst_s = took_s < burst_s ? took_s : burst_s;
-    }
-    *message_s_p = burst_s > round_s ? (burst_s - round_s) / (BURST - 1) : 0;
     size_t bytes = bytes_least;
     while (!status) {
         status = turn(line, buffer, bytes, &took_s);
@@ -267,12 +233,12 @@ static int line_failed(const struct dtr_device *device, uint32_t peer, int statu
 }
 
 int dtr_probe_link(struct dtr_device *device, uint32_t peer, struct dtr_link *link,
-                   double *message_s_p, struct dtr_error *error) {
+                   struct dtr_error *error) {
     const struct line line = line_to(device, peer);
     uint8_t *buffer = calloc(1, bytes_most);
     if (!buffer)
         return dtr_fail_memory(error);
-    const int status = measure_link(&line, buffer, link, message_s_p);
+    const int status = measure_link(&line, buffer, link);
     free(buffer);
     return line_failed(device, peer, status, error);
 }
@@ -286,10 +252,6 @@ int dtr_probe_echo(struct dtr_device *device, uint32_t peer, struct dtr_error *e
         status = take(&line, &length, sizeof length);
         if (status || length == UINT64_MAX)
             break;
-        if (length == burst) {
-            status = echo_burst(&line);
-            continue;
-        }
         status = length > bytes_most ? DTR_E_CORRUPT : take(&line, buffer, (size_t)length);
         if (!status)
             status = give(&line, NULL, 0);

@@ -12,10 +12,10 @@
 int dtr_probe_kernels(struct dtr_device *device, const struct dtr_probe *probes, uint32_t count,
                       double *seconds, struct dtr_error *error);
 
-/* Measures the link to a peer, which calls dtr_probe_echo() meanwhile, and what a message takes
- * beside its bytes.  The group has joined and nothing else is under way. */
+/* Measures the link to a peer, which calls dtr_probe_echo() meanwhile.  The group has joined and
+ * nothing else is under way. */
 int dtr_probe_link(struct dtr_device *device, uint32_t peer, struct dtr_link *link,
-                   double *message_s_p, struct dtr_error *error);
+                   struct dtr_error *error);
 int dtr_probe_echo(struct dtr_device *device, uint32_t peer, struct dtr_error *error);
 
 #endif

@@ -240,14 +240,13 @@ static int measure_kernels(struct worker *worker, struct dtr_reader *reader,
 static int measure_link(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
     struct dtr_link_frame frame;
-    double message_s;
     int status = dtr_read_link(reader, &frame, error);
     if (status)
         return status;
     if (!device->joined || frame.peer >= device->numbered || frame.peer == device->rank)
         return dtr_fail(error, DTR_E_CORRUPT, "there is no link to device %u", frame.peer);
     status = frame.echoes ? dtr_probe_echo(device, frame.peer, error)
-                          : dtr_probe_link(device, frame.peer, &frame.link, &message_s, error);
+                          : dtr_probe_link(device, frame.peer, &frame.link, error);
     if (status)
         return status;
     dtr_write_link(&worker->writer, &frame);

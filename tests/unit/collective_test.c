@@ -333,6 +333,7 @@ struct situation {
     uint32_t all, devices;
     double latency_s, message_s, bytes_per_s;
     bool collides;
+    double round_s;
 };
 
 static enum dtr_algorithm chosen(const struct situation *situation, enum dtr_collective_kind kind,
@@ -344,7 +345,10 @@ static enum dtr_algorithm chosen(const struct situation *situation, enum dtr_col
     assert_non_null(link);
     for (size_t i = 0; i < links; i++)
         link[i] = (struct dtr_link){situation->latency_s, situation->bytes_per_s};
-    const struct dtr_cost cost = {.link = link, .start_s = 1e-6, .message_s = situation->message_s};
+    const struct dtr_cost cost = {.link = link,
+                                  .start_s = 1e-6,
+                                  .message_s = situation->message_s,
+                                  .round_s = situation->round_s};
     assert_int_equal(
         dtr_collective_choose(&ways, situation->all, &cost, situation->collides, &error), DTR_OK);
     free(link);
@@ -360,6 +364,38 @@ static void few_devices_go_straight(void **state) {
     assert_int_equal(chosen(&four, DTR_ALL_GATHER, 1 << 20), DTR_DIRECT);
     assert_int_equal(chosen(&two, DTR_ALL_TO_ALL, 1 << 20), DTR_DIRECT);
     assert_int_equal(chosen(&four_of_many, DTR_ALL_GATHER, 1 << 20), DTR_DIRECT);
+}
+
+/* What is dear of a small collective decides: its messages, or its rounds. */
+static void small_ones_save_what_is_dear(void **state) {
+    (void)state;
+    const struct situation dear_messages = {4, 4, 5e-6, 20e-6, 125e6, false, 0};
+    const struct situation dear_rounds = {4, 4, 5e-6, 1e-6, 125e6, false, 20e-6};
+    const struct situation far = {4, 4, 5e-3, 1e-6, 125e6, false, 0};
+    assert_int_equal(chosen(&dear_messages, DTR_ALL_GATHER, 256), DTR_DOUBLING);
+    assert_int_equal(chosen(&dear_messages, DTR_ALL_REDUCE, 256), DTR_DOUBLING);
+    assert_int_equal(chosen(&dear_rounds, DTR_ALL_GATHER, 256), DTR_DIRECT);
+    assert_int_equal(chosen(&dear_rounds, DTR_ALL_REDUCE, 256), DTR_ONE_SHOT);
+    assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 4096), DTR_ONE_SHOT);
+    assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 4 << 20), DTR_DIRECT);
+}
+
+/* A latency and a port's time for each round, and what messages and rounds cost beside them. */
+static void its_time_adds_up(void **state) {
+    (void)state;
+    struct dtr_link link[16];
+    for (size_t i = 0; i < 16; i++)
+        link[i] = (struct dtr_link){100e-6, 125e6};
+    const struct dtr_collective_shape shape = {
+        .kind = DTR_ALL_GATHER, .devices = 4, .rows = 4, .columns = 250};
+    const struct dtr_cost cost = {.link = link, .message_s = 3e-6, .round_s = 7e-6};
+    struct dtr_error error = {0};
+    double straight_s, stepped_s;
+    assert_int_equal(dtr_collective_predict(&shape, DTR_DIRECT, &cost, &straight_s, &error),
+                     DTR_OK);
+    assert_int_equal(dtr_collective_predict(&shape, DTR_BRUCK, &cost, &stepped_s, &error), DTR_OK);
+    assert_float_equal(straight_s, 100e-6 + 3 * (8e-6 + 3e-6) + 7e-6, 1e-9);
+    assert_float_equal(stepped_s, 2 * (100e-6 + 3e-6 + 7e-6) + 3 * 8e-6, 1e-9);
 }
 
 static void many_devices_with_dear_messages_do_not(void **state) {
@@ -438,6 +474,8 @@ int main(void) {
         cmocka_unit_test(the_simulator_takes_them),
         cmocka_unit_test(each_sends_what_it_must),
         cmocka_unit_test(few_devices_go_straight),
+        cmocka_unit_test(small_ones_save_what_is_dear),
+        cmocka_unit_test(its_time_adds_up),
         cmocka_unit_test(many_devices_with_dear_messages_do_not),
         cmocka_unit_test(very_many_take_few_rounds),
         cmocka_unit_test(what_collides_goes_one_by_one),
