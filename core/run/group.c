@@ -211,7 +211,8 @@ static int try_in_turns(struct dtr_session *session, const struct dtr_collective
     return DTR_OK;
 }
 
-/* How long they would take by the links alone. */
+/* How long they would take by the links alone: beginning one that is awaited at once costs next to
+ * nothing. */
 static int predict(struct dtr_session *session, const struct dtr_collective_shape *shape,
                    double links_s[TRIED], struct dtr_error *error) {
     struct dtr_profile *selected;
@@ -219,7 +220,7 @@ static int predict(struct dtr_session *session, const struct dtr_collective_shap
                                     error);
     if (status)
         return status;
-    const struct dtr_cost cost = {.link = selected->link, .start_s = dtr_profile_start_s()};
+    const struct dtr_cost cost = {.link = selected->link};
     for (uint32_t i = 0; i < TRIED && !status; i++)
         status = dtr_collective_predict(shape, tried[i], &cost, &links_s[i], error);
     dtr_profile_free(selected);
