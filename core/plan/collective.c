@@ -195,10 +195,11 @@ bool dtr_collective_may(enum dtr_collective_kind kind, enum dtr_algorithm algori
 /* More devices than this are not tried: the choice has to be quick. */
 enum { DEVICES_MOST = 32, CLASS_LEAST = 6, CLASS_MOST = 26 };
 
-/* What large messages to one receiver lose where they collide.  By TCP through switches of 100 and
- * 1000 Mbit/s an all-gather of direct messages of 64 KiB took 1.29 to 1.42 times as long as a ring;
- * of 16 KiB no longer. */
-static const double collision = 1.25, collision_bytes = 32768;
+/* What messages of several devices to one receiver lose where they collide.  By TCP through
+ * switches of 100 and 1000 Mbit/s an all-gather of direct messages of 64 KiB took 1.29 to 1.42
+ * times as long as a ring; small ones jostle, an all-reduce of 16 KiB for 0.98 to 1.3 times as long
+ * as by Bruck's steps, where the simulator sees no difference. */
+static const double collision = 1.25, jostling = 1.05, collision_bytes = 32768;
 
 struct chooser {
     struct dtr_ways *ways;
@@ -227,9 +228,10 @@ static int try_size(struct chooser *c, double scale, double *latency_p, struct d
 /* By how much an algorithm takes longer than the simulator says; `bytes`: of the whole matrix. */
 static double slowdown(const struct chooser *c, enum dtr_collective_kind kind,
                        enum dtr_algorithm algorithm, double bytes) {
-    if (!c->collides || algorithm != DTR_DIRECT || is_rooted(kind) || c->devices < 3)
+    const bool straight = algorithm == DTR_DIRECT || algorithm == DTR_ONE_SHOT;
+    if (!c->collides || !straight || is_rooted(kind) || c->devices < 3)
         return 1;
-    return bytes / c->devices < collision_bytes ? 1 : collision;
+    return bytes / c->devices < collision_bytes ? jostling : collision;
 }
 
 static int try_sizes(struct chooser *c, enum dtr_collective_kind kind, enum dtr_algorithm algorithm,

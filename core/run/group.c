@@ -19,7 +19,7 @@ enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
 /* Messages among all: what is tried, and how often. */
 static const enum dtr_algorithm tried[] = {DTR_DIRECT, DTR_BRUCK};
-enum { TRIED = 2, TRIALS = 5, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 300 };
+enum { TRIED = 2, TRIALS = 8, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 200 };
 
 static uint64_t deadline_ns(void) {
     return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
@@ -168,15 +168,14 @@ static double slowest_latency_s(const struct dtr_session *session) {
 
 /* As many as take some hundredths of a second. */
 static uint32_t trial_repeats(double latency_s) {
-    return (uint32_t)fmin(fmax(0.03 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
+    return (uint32_t)fmin(fmax(0.02 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
 }
 
 /* As long as the slowest device takes. */
 static int try_once(struct dtr_session *session, const struct dtr_trial *trial, double *took_s_p,
                     struct dtr_error *error) {
     struct dtr_trial_times *times = calloc(session->members, sizeof *times);
-    const int status =
-        times ? dtr_group_try(session, trial, times, error) : dtr_fail_memory(error);
+    const int status = times ? dtr_group_try(session, trial, times, error) : dtr_fail_memory(error);
     *took_s_p = 0;
     for (uint32_t i = 0; i < session->members && !status; i++)
         *took_s_p = fmax(*took_s_p, times[i].mean_s);
@@ -184,9 +183,9 @@ static int try_once(struct dtr_session *session, const struct dtr_trial *trial, 
     return status;
 }
 
-/* In turns, so that what else the machine does happens to both. */
+/* In turns, so that what else the machine does happens to both; it only adds to the time. */
 static int try_in_turns(struct dtr_session *session, const struct dtr_collective_shape *shape,
-                        double median_s[TRIED], struct dtr_error *error) {
+                        double quartile_s[TRIED], struct dtr_error *error) {
     const uint32_t repeats = trial_repeats(slowest_latency_s(session));
     double took_s[TRIED][TRIALS];
     for (uint32_t i = 0; i < TRIALS; i++)
@@ -206,7 +205,7 @@ static int try_in_turns(struct dtr_session *session, const struct dtr_collective
         }
     for (uint32_t j = 0; j < TRIED; j++) {
         qsort(took_s[j], TRIALS, sizeof *took_s[j], compare);
-        median_s[j] = took_s[j][TRIALS / 2];
+        quartile_s[j] = took_s[j][TRIALS / 4];
     }
     return DTR_OK;
 }
@@ -216,8 +215,8 @@ static int try_in_turns(struct dtr_session *session, const struct dtr_collective
 static int predict(struct dtr_session *session, const struct dtr_collective_shape *shape,
                    double links_s[TRIED], struct dtr_error *error) {
     struct dtr_profile *selected;
-    int status = dtr_profile_select(session->profile, session->member, session->members, &selected,
-                                    error);
+    int status =
+        dtr_profile_select(session->profile, session->member, session->members, &selected, error);
     if (status)
         return status;
     const struct dtr_cost cost = {.link = selected->link};

@@ -426,7 +426,8 @@ static void what_collides_goes_one_by_one(void **state) {
     const struct situation hundred = {4, 4, 100e-6, 1e-6, 12.5e6, true};
     const struct situation calm = {4, 4, 100e-6, 1e-6, 12.5e6, false};
     assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 1024), DTR_DIRECT);
-    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 65536), DTR_DIRECT);
+    assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 65536), DTR_DOUBLING);
+    assert_int_equal(chosen(&calm, DTR_ALL_GATHER, 65536), DTR_DIRECT);
     assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 262144), DTR_RING);
     assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 4 << 20), DTR_RING);
     assert_int_equal(chosen(&hundred, DTR_ALL_REDUCE, 262144), DTR_RING);
