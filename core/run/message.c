@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/message.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,19 +46,24 @@ void dtr_write_u64(struct dtr_writer *writer, uint64_t value) {
     dtr_write_bytes(writer, &value, sizeof value);
 }
 
-/* Bytes that a number below the bound needs. */
-static size_t width_of(uint32_t bound) {
-    return bound <= 1u << 8 ? 1 : bound <= 1u << 16 ? 2 : 4;
+/* Bits that a number below the bound needs. */
+static unsigned bits_of(uint32_t bound) {
+    return bound > 2 ? 32 - (unsigned)__builtin_clz(bound - 1) : 1;
 }
 
 void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
                        uint32_t bound) {
-    const size_t width = width_of(bound);
-    uint8_t *to = count ? extend(writer, count * width) : NULL;
+    const unsigned bits = bits_of(bound);
+    uint8_t *to = count ? extend(writer, (count * bits + 7) / 8) : NULL;
+    uint64_t waiting = 0;
+    unsigned have = 0;
     for (size_t i = 0; i < count && to; i++) {
-        const uint32_t little = htole32(numbers[i]);
-        memcpy(to + i * width, &little, width);
+        waiting |= (uint64_t)numbers[i] << have;
+        for (have += bits; have >= 8; have -= 8, waiting >>= 8)
+            *to++ = (uint8_t)waiting;
     }
+    if (to && have)
+        *to = (uint8_t)waiting;
 }
 
 void dtr_write_text(struct dtr_writer *writer, const char *text) {
@@ -105,16 +109,21 @@ void dtr_read_words(struct dtr_reader *reader, uint32_t *words, size_t count) {
 }
 
 void dtr_read_numbers(struct dtr_reader *reader, uint32_t *numbers, size_t count, uint32_t bound) {
-    const size_t width = width_of(bound);
-    if (count > reader->length / width) {
+    const unsigned bits = bits_of(bound);
+    const uint32_t mask = (uint32_t)((UINT64_C(1) << bits) - 1);
+    if (count > reader->length * 8 / bits) {
         reader->broken = true;
         return;
     }
-    const uint8_t *bytes = dtr_read_bytes(reader, count * width);
+    const uint8_t *bytes = dtr_read_bytes(reader, (count * bits + 7) / 8);
+    uint64_t waiting = 0;
+    unsigned have = 0;
     for (size_t i = 0; i < count && bytes; i++) {
-        uint32_t little = 0;
-        memcpy(&little, bytes + i * width, width);
-        numbers[i] = le32toh(little);
+        for (; have < bits; have += 8)
+            waiting |= (uint64_t)*bytes++ << have;
+        numbers[i] = (uint32_t)waiting & mask;
+        waiting >>= bits;
+        have -= bits;
     }
 }
 

@@ -24,7 +24,8 @@ void dtr_write_u32(struct dtr_writer *writer, uint32_t value);
 void dtr_write_u64(struct dtr_writer *writer, uint64_t value);
 void dtr_write_text(struct dtr_writer *writer, const char *text); /* NULL as "" */
 
-/* Each in as few bytes as all numbers below the bound need, which both ends know. */
+/* Each in as few bits as all numbers below the bound need, which both ends know; the whole in
+ * bytes. */
 void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
                        uint32_t bound);
 

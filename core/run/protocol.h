@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 6 };
+enum { DTR_PROTOCOL_VERSION = 7 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);

@@ -500,14 +500,15 @@ static void test_made_up(void **state) {
 static void test_numbers(void **state) {
     (void)state;
     static const struct {
-        uint32_t bound, width;
-    } cases[] = {{2, 1}, {256, 1}, {257, 2}, {65536, 2}, {65537, 4}, {UINT32_MAX, 4}};
+        uint32_t bound, bytes; /* of three */
+    } cases[] = {{1, 1},   {2, 1},     {3, 1},     {30522, 6},      {256, 3},
+                 {257, 4}, {65536, 6}, {65537, 7}, {UINT32_MAX, 12}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const uint32_t numbers[] = {0, cases[i].bound / 2, cases[i].bound - 1};
         uint32_t read[3] = {7, 7, 7};
         struct dtr_writer writer = {0};
         dtr_write_numbers(&writer, numbers, 3, cases[i].bound);
-        assert_int_equal(writer.length, 3 * cases[i].width);
+        assert_int_equal(writer.length, cases[i].bytes);
         struct dtr_reader reader = {.bytes = writer.bytes, .length = writer.length};
         dtr_read_numbers(&reader, read, 3, cases[i].bound);
         assert_true(dtr_reader_done(&reader));
