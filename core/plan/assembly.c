@@ -18,7 +18,10 @@ struct dtr_assembly dtr_assembly_begin(struct dtr_builder *b, enum dtr_collectiv
 enum dtr_algorithm dtr_assembly_algorithm(struct dtr_assembly *a, uint32_t count, bool possible,
                                           bool any_number) {
     struct dtr_builder *b = a->b;
-    const enum dtr_algorithm wanted = dtr_ways_algorithm(b->ways, a->kind, count, a->bytes);
+    enum dtr_algorithm wanted = dtr_ways_algorithm(b->ways, a->kind, count, a->bytes);
+    /* It differs only for a sum that everybody adds to, which any number can do. */
+    if (wanted == DTR_ONE_SHOT && !any_number)
+        wanted = DTR_DIRECT;
     a->algorithm = wanted;
     if (wanted == DTR_DIRECT || (possible && (any_number || dtr_route_works(wanted, count))))
         return wanted;

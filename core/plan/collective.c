@@ -152,10 +152,12 @@ static int simulate(struct dtr_schedule *const *schedules, uint32_t devices,
     struct dtr_simulation simulation = {.communicate_s = waited_s};
     const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, devices, &moving,
                                     &simulation, error);
+    if (status)
+        return status;
     *latency_p = 0;
-    for (uint32_t i = 0; i < devices && !status; i++)
+    for (uint32_t i = 0; i < devices; i++)
         *latency_p = fmax(*latency_p, waited_s[i]);
-    return status;
+    return DTR_OK;
 }
 
 int dtr_collective_predict(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
@@ -197,8 +199,8 @@ enum { DEVICES_MOST = 32, CLASS_LEAST = 6, CLASS_MOST = 26 };
 
 /* What messages of several devices to one receiver lose where they collide.  By TCP through
  * switches of 100 and 1000 Mbit/s an all-gather of direct messages of 64 KiB took 1.29 to 1.42
- * times as long as a ring; small ones jostle, an all-reduce of 16 KiB for 0.98 to 1.3 times as long
- * as by Bruck's steps, where the simulator sees no difference. */
+ * times as long as a ring; small ones jostle: an all-reduce of 16 KiB took 0.98 to 1.3 times as
+ * long as by Bruck's steps, where the simulator sees no difference. */
 static const double collision = 1.25, jostling = 1.05, collision_bytes = 32768;
 
 struct chooser {
@@ -231,7 +233,8 @@ static double slowdown(const struct chooser *c, enum dtr_collective_kind kind,
     const bool straight = algorithm == DTR_DIRECT || algorithm == DTR_ONE_SHOT;
     if (!c->collides || !straight || is_rooted(kind) || c->devices < 3)
         return 1;
-    return bytes / c->devices < collision_bytes ? jostling : collision;
+    const double message = algorithm == DTR_ONE_SHOT ? bytes : bytes / c->devices;
+    return message < collision_bytes ? jostling : collision;
 }
 
 static int try_sizes(struct chooser *c, enum dtr_collective_kind kind, enum dtr_algorithm algorithm,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config/ini.h"
+#include "plan/route.h"
 
 /* What the engine takes to begin a collective, or to see that it is complete; what memory carries
  * in a copy. */
@@ -153,6 +154,15 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
     memcpy(selected->cpu, profile->cpu, sizeof selected->cpu);
     *selected_p = selected;
     return DTR_OK;
+}
+
+void dtr_profile_fit(struct dtr_profile *profile, uint32_t devices, struct dtr_excess excess) {
+    const double others = devices - 1, rounds = dtr_route_rounds(DTR_BRUCK, devices);
+    double message_s = excess.straight_s / others;
+    if (others > 1)
+        message_s = fmin(message_s, (excess.straight_s - excess.stepped_s / rounds) / (others - 1));
+    profile->message_s = fmax(0, message_s);
+    profile->round_s = fmax(0, excess.straight_s - others * profile->message_s);
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -355,7 +365,7 @@ static int read_devices(struct dtr_profile *profile, const struct dtr_ini *ini,
 /* Of the whole profile; 0 where there is none, or no such time. */
 static double short_time_s(const struct dtr_ini *ini, const char *key) {
     const double time_s = strtod(value_of(ini, "profile", key), NULL);
-    return time_s > 0 && time_s < 1 ? time_s : 0;
+    return time_s > 0 && time_s < 60 ? time_s : 0;
 }
 
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error) {

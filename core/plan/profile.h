@@ -43,6 +43,14 @@ void dtr_profile_free(struct dtr_profile *profile);
 int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *devices, uint32_t count,
                        struct dtr_profile **selected_p, struct dtr_error *error);
 
+/* How much longer than its links alone would have it a small all-gather among `devices` takes: in
+ * one round, with a message to each of the others, and by Bruck's steps, a message in each round.
+ * Among two they are the same, and all is put down to the message. */
+struct dtr_excess {
+    double straight_s, stepped_s;
+};
+void dtr_profile_fit(struct dtr_profile *profile, uint32_t devices, struct dtr_excess excess);
+
 /* As an INI file, and back.  A file may also describe devices that nobody has measured, by their
  * arithmetic, memory and port (detransformer.ini(5)).  DTR_E_SYSTEM, DTR_E_CONFIG. */
 int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error);

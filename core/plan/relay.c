@@ -2,7 +2,8 @@
  *
  * relay.c -- collectives that go by the routes of an algorithm instead of straight.  What is the
  * same for all who want it (an all-gather, a broadcast) is kept where it passes; what is for one
- * alone passes through buffers of its own; sums run the routes backwards and grow on the way.
+ * alone passes through buffers of its own; sums run the routes backwards and grow on the way,
+ * unless everything is exchanged.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,7 +305,7 @@ static void sum_parts(struct relay *relay, struct dtr_view view) {
 
 static void add_all(struct relay *relay, const struct dtr_leg *leg, void *arg) {
     const struct dtr_view *view = arg;
-    /* The last ones, who have no partner, are given the result. */
+    /* By doubling the last ones, who have no partner, are given the result. */
     add_view(relay, leg, leg->target != DTR_NO_PLACE, *view);
 }
 
@@ -334,9 +335,10 @@ bool dtr_relay_all_reduce(struct dtr_assembly *a, const struct dtr_team *team,
     if (routed && relay.count > 1) {
         if (some)
             sum_of_some(&relay, team, part, view);
-        else if (relay.route == DTR_DOUBLING || relay.route == DTR_ONE_SHOT)
-            emit_legs(&relay, relay.route == DTR_DOUBLING ? DTR_LEGS_DOUBLING : DTR_LEGS_TO_ALL, 0,
-                      add_all, &view);
+        else if (relay.route == DTR_DOUBLING)
+            emit_legs(&relay, DTR_LEGS_DOUBLING, 0, add_all, &view);
+        else if (relay.route == DTR_ONE_SHOT)
+            emit_legs(&relay, DTR_LEGS_TO_ALL, 0, add_all, &view);
         else
             sum_parts(&relay, view);
     }

@@ -17,9 +17,12 @@
 /* All pairs are measured in a group of up to so many devices, else neighbours only. */
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
-/* Messages among all: what is tried, and how often. */
-static const enum dtr_algorithm tried[] = {DTR_DIRECT, DTR_BRUCK};
-enum { TRIED = 2, TRIALS = 8, TRIAL_REPEATS_LEAST = 5, TRIAL_REPEATS_MOST = 200 };
+/* Messages among all: what is tried, in how many turns, and how often in one. */
+enum { STRAIGHT, STEPPED, TRIED };
+static const enum dtr_algorithm tried[TRIED] = {[STRAIGHT] = DTR_DIRECT, [STEPPED] = DTR_BRUCK};
+enum { TURNS = 9, REPEATS_MOST = 250 };
+static const double turn_s = 0.02;
+static const uint64_t turns_ns = UINT64_C(2000000000);
 
 static uint64_t deadline_ns(void) {
     return dtr_now_ns() + PATIENCE_S * DTR_SECOND_NS;
@@ -158,55 +161,59 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double slowest_latency_s(const struct dtr_session *session) {
-    double slowest_s = 0;
-    for (uint32_t from = 0; from < session->members; from++)
-        for (uint32_t to = 0; to < session->members; to++)
-            slowest_s = fmax(slowest_s, from == to ? 0 : link_of(session, from, to)->latency_s);
-    return slowest_s;
-}
-
-/* As many as take some hundredths of a second. */
-static uint32_t trial_repeats(double latency_s) {
-    return (uint32_t)fmin(fmax(0.02 / latency_s, TRIAL_REPEATS_LEAST), TRIAL_REPEATS_MOST);
-}
-
 /* As long as the slowest device takes. */
 static int try_once(struct dtr_session *session, const struct dtr_trial *trial, double *took_s_p,
                     struct dtr_error *error) {
     struct dtr_trial_times *times = calloc(session->members, sizeof *times);
     const int status = times ? dtr_group_try(session, trial, times, error) : dtr_fail_memory(error);
-    *took_s_p = 0;
+    double slowest_s = 0;
     for (uint32_t i = 0; i < session->members && !status; i++)
-        *took_s_p = fmax(*took_s_p, times[i].mean_s);
+        slowest_s = fmax(slowest_s, times[i].mean_s);
     free(times);
+    if (!status)
+        *took_s_p = slowest_s;
     return status;
+}
+
+/* One of either; the first turn, of few repeats, says how many are worth their while. */
+static int try_both(struct dtr_session *session, const struct dtr_collective_shape *shape,
+                    uint32_t turn, double took_s[TRIED][TURNS], struct dtr_error *error) {
+    for (uint32_t i = 0; i < TRIED; i++) {
+        const double repeats = turn ? fmin(fmax(turn_s / took_s[i][0], 1), REPEATS_MOST) : 3;
+        const struct dtr_trial trial = {
+            .what = DTR_TRIAL_COLLECTIVE,
+            .kind = shape->kind,
+            .algorithm = tried[i],
+            .rows = shape->rows,
+            .columns = shape->columns,
+            .warmup = (uint32_t)repeats / 4,
+            .repeats = (uint32_t)repeats,
+        };
+        const int status = try_once(session, &trial, &took_s[i][turn], error);
+        if (status)
+            return status;
+    }
+    return DTR_OK;
+}
+
+static double lower_quartile(double *values, uint32_t count) {
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 4];
 }
 
 /* In turns, so that what else the machine does happens to both; it only adds to the time. */
 static int try_in_turns(struct dtr_session *session, const struct dtr_collective_shape *shape,
                         double quartile_s[TRIED], struct dtr_error *error) {
-    const uint32_t repeats = trial_repeats(slowest_latency_s(session));
-    double took_s[TRIED][TRIALS];
-    for (uint32_t i = 0; i < TRIALS; i++)
-        for (uint32_t j = 0; j < TRIED; j++) {
-            const struct dtr_trial trial = {
-                .what = DTR_TRIAL_COLLECTIVE,
-                .kind = shape->kind,
-                .algorithm = tried[j],
-                .rows = shape->rows,
-                .columns = shape->columns,
-                .warmup = repeats / 4,
-                .repeats = repeats,
-            };
-            const int status = try_once(session, &trial, &took_s[j][i], error);
-            if (status)
-                return status;
-        }
-    for (uint32_t j = 0; j < TRIED; j++) {
-        qsort(took_s[j], TRIALS, sizeof *took_s[j], compare);
-        quartile_s[j] = took_s[j][TRIALS / 4];
+    const uint64_t end_ns = dtr_now_ns() + turns_ns;
+    double took_s[TRIED][TURNS];
+    uint32_t turns = 0;
+    for (; turns < TURNS && (turns < 2 || dtr_now_ns() < end_ns); turns++) {
+        const int status = try_both(session, shape, turns, took_s, error);
+        if (status)
+            return status;
     }
+    for (uint32_t i = 0; i < TRIED; i++)
+        quartile_s[i] = lower_quartile(took_s[i] + 1, turns - 1);
     return DTR_OK;
 }
 
@@ -227,16 +234,12 @@ static int predict(struct dtr_session *session, const struct dtr_collective_shap
 }
 
 /* What messages and rounds take where all send to all at once, which those of one link cannot show:
- * devices may share a machine, or a switch that is slow to think.  Straight, an all-gather is one
- * round with a message to each of the others; by Bruck's steps it is some rounds with one message
- * each. */
+ * devices may share a machine, or a switch that is slow to think. */
 static int measure_messages(struct dtr_session *session, struct dtr_error *error) {
     const uint32_t members = session->members;
     const struct dtr_collective_shape shape = {
         .kind = DTR_ALL_GATHER, .devices = members, .rows = members, .columns = 1};
-    const double others = members - 1, rounds = dtr_route_rounds(DTR_BRUCK, members);
-    struct dtr_profile *profile = session->profile;
-    double took_s[TRIED], links_s[TRIED], message_s = INFINITY;
+    double took_s[TRIED], links_s[TRIED];
     dtr_group_stage(session, "measuring messages", 0);
     int status = predict(session, &shape, links_s, error);
     if (!status)
@@ -244,11 +247,9 @@ static int measure_messages(struct dtr_session *session, struct dtr_error *error
     if (status)
         return status;
     session->messages_measured = true;
-    const double straight_s = took_s[0] - links_s[0], stepped_s = took_s[1] - links_s[1];
-    if (others > 1)
-        message_s = (straight_s - stepped_s / rounds) / (others - 1);
-    profile->message_s = fmax(0, fmin(message_s, straight_s / others));
-    profile->round_s = fmax(0, straight_s - others * profile->message_s);
+    dtr_profile_fit(session->profile, members,
+                    (struct dtr_excess){.straight_s = took_s[STRAIGHT] - links_s[STRAIGHT],
+                                        .stepped_s = took_s[STEPPED] - links_s[STEPPED]});
     return DTR_OK;
 }
 

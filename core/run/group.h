@@ -67,7 +67,7 @@ struct dtr_session {
     const struct dtr_session_progress *progress; /* or NULL */
     struct dtr_device *device;
     struct dtr_profile *profile;   /* of all devices, as far as they were measured */
-    bool messages_measured;        /* so is what a message takes */
+    bool messages_measured;        /* so is what messages and rounds take */
     struct dtr_planning *planning; /* for the members */
     struct dtr_plan *plan;
     uint32_t devices;       /* of the experiment */

@@ -51,6 +51,10 @@ static unsigned bits_of(uint32_t bound) {
     return bound > 2 ? 32 - (unsigned)__builtin_clz(bound - 1) : 1;
 }
 
+static uint32_t mask_of(unsigned bits) {
+    return (uint32_t)((UINT64_C(1) << bits) - 1);
+}
+
 void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_t count,
                        uint32_t bound) {
     const unsigned bits = bits_of(bound);
@@ -58,7 +62,7 @@ void dtr_write_numbers(struct dtr_writer *writer, const uint32_t *numbers, size_
     uint64_t waiting = 0;
     unsigned have = 0;
     for (size_t i = 0; i < count && to; i++) {
-        waiting |= (uint64_t)numbers[i] << have;
+        waiting |= (uint64_t)(numbers[i] & mask_of(bits)) << have;
         for (have += bits; have >= 8; have -= 8, waiting >>= 8)
             *to++ = (uint8_t)waiting;
     }
@@ -110,7 +114,6 @@ void dtr_read_words(struct dtr_reader *reader, uint32_t *words, size_t count) {
 
 void dtr_read_numbers(struct dtr_reader *reader, uint32_t *numbers, size_t count, uint32_t bound) {
     const unsigned bits = bits_of(bound);
-    const uint32_t mask = (uint32_t)((UINT64_C(1) << bits) - 1);
     if (count > reader->length * 8 / bits) {
         reader->broken = true;
         return;
@@ -121,7 +124,7 @@ void dtr_read_numbers(struct dtr_reader *reader, uint32_t *numbers, size_t count
     for (size_t i = 0; i < count && bytes; i++) {
         for (; have < bits; have += 8)
             waiting |= (uint64_t)*bytes++ << have;
-        numbers[i] = (uint32_t)waiting & mask;
+        numbers[i] = (uint32_t)waiting & mask_of(bits);
         waiting >>= bits;
         have -= bits;
     }

@@ -24,6 +24,11 @@ def words(*values):
     return struct.pack(f"={len(values)}I", *values)
 
 
+def bits(width, *values):
+    number = sum(value << width * i for i, value in enumerate(values))
+    return number.to_bytes((width * len(values) + 7) // 8, "little")
+
+
 def text(value):
     return words(len(value) + 1) + value.encode() + b"\0"
 
@@ -171,7 +176,8 @@ def control():
         10: words(1) + struct.pack("=3d", 1, 1, 1) + bytes([1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0]) + words(5, 6) +
             b"\1" * 8,
         11: struct.pack("=Q", 1000) + text("reference") + text("0-1"),
-        12: struct.pack("=QQ", 1, 2) + words(1, 6, 5, 2, 3, 2, 2, 0, 3, 5, 2, 5, 3, 2, 5, 3, 0, 0, 0, 0, 0),
+        12: struct.pack("=QQ", 1, 2) + words(1, 6, 5, 2, 3, 2, 2, 0, 3, 5) + bits(5, 2, 5, 3, 2, 5) +
+            bits(1, 0, 0, 0, 0, 0),
         13: struct.pack("=6Q", 1, 2, 3, 4, 5, 6) + words(1, 1) + bytes(16 + 16),
         14: words(2, 3) + text("something broke"),
         15: text("device 2 was lost"),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * ring_test.c -- the ring between two processes: every byte in order, whatever the sizes; small
- * messages stay in its first part; what a hostile other end writes is noticed.
+ * messages stay in its first part; a sleeping reader is woken; what a hostile other end writes is
+ * noticed.
  */
 #include "unit.h"
 
@@ -124,6 +125,40 @@ static void two_threads_lose_nothing(void **state) {
     assert_int_equal(place, STREAM);
 }
 
+/* Whoever misses being woken sleeps until the harness's time is up. */
+static void a_sleeper_is_always_woken(void **state) {
+    struct fixture *f = *state;
+    const uint64_t long_ns = UINT64_C(3600000000000);
+    pthread_t thread;
+    uint64_t place = 0;
+    assert_int_equal(pthread_create(&thread, NULL, write_stream, f), 0);
+    while (place < STREAM && !atomic_load(&f->broken)) {
+        ssize_t got = take(f, place, BYTES);
+        if (!got) {
+            const uint32_t seen = bell_lie_down(&f->bell);
+            got = take(f, place, BYTES);
+            if (!got)
+                bell_sleep(&f->bell, seen, long_ns);
+            bell_get_up(&f->bell);
+        }
+        assert_true(got >= 0);
+        place += (uint64_t)got;
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(place, STREAM);
+}
+
+static void a_ring_between_lying_down_and_sleeping_counts(void **state) {
+    struct fixture *f = *state;
+    bell_ring(&f->bell); /* nobody lies down: not a trace of it */
+    assert_int_equal(atomic_load(&f->bell.rung), 0);
+    const uint32_t seen = bell_lie_down(&f->bell);
+    bell_ring(&f->bell);
+    bell_sleep(&f->bell, seen, UINT64_C(3600000000000));
+    bell_get_up(&f->bell);
+    assert_int_equal(atomic_load(&f->bell.asleep), 0);
+}
+
 static void what_cannot_be_is_refused(void **state) {
     struct fixture *f = *state;
     atomic_store(&f->ring->head, BYTES + 1);
@@ -142,6 +177,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(small_messages_stay_near, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_ring_turns_only_when_it_is_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_threads_lose_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_sleeper_is_always_woken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_ring_between_lying_down_and_sleeping_counts, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("ring", tests, NULL, NULL);

@@ -189,8 +189,7 @@ void exchange_wake(struct exchange *exchange) {
 int exchange_verdict(struct exchange *exchange) {
     if (atomic_load(&exchange->aborted))
         return DTR_E_ABORTED;
-    const bool woken =
-        atomic_load(&exchange->woken) && atomic_exchange(&exchange->woken, false);
+    const bool woken = atomic_load(&exchange->woken) && atomic_exchange(&exchange->woken, false);
     const bool changed = exchange->changed;
     exchange->changed = false;
     return woken || changed;

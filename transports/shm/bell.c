@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The ringer has published its news, then looks for a sleeper; the sleeper lies down, then looks for
- * news once more.  Sequential consistency, of the news too, makes it impossible that both miss each
- * other; the count, that the sleeper misses being woken. */
+/* The ringer has published its news, then looks for a sleeper; the sleeper lies down, then looks
+ * for news once more.  Sequential consistency, of the news too, makes it impossible that both miss
+ * each other; the count, that the sleeper misses being woken. */
 void bell_ring(struct bell *bell) {
     if (!atomic_load(&bell->asleep))
         return;

@@ -149,8 +149,12 @@ static int shm_wait(void *self, uint64_t deadline_ns) {
     while (!(verdict = look(shm))) {
         const uint64_t now = host->now_ns(host);
         look_for_orphans(shm, now);
-        if (now >= deadline_ns)
-            return DTR_E_TIMEOUT;
+        if (now >= deadline_ns) {
+            verdict = exchange_verdict(&shm->exchange);
+            if (!verdict)
+                return DTR_E_TIMEOUT;
+            break;
+        }
         if (!started)
             started = now;
         if (now - started < (uint64_t)shm->params->spin_us * 1000) {

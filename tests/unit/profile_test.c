@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * profile_test.c -- what a message and a round take, told apart; a profile written, read and cut
+ * down to some of its devices.
+ */
+#include "plan/profile.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "folder.h"
+
+static void assert_near(double is, double wanted) {
+    assert_true(fabs(is - wanted) < 1e-10);
+}
+
+static void fits(uint32_t devices, double straight_s, double stepped_s, double message_s,
+                 double round_s) {
+    struct dtr_profile profile = {.message_s = 99, .round_s = 99};
+    dtr_profile_fit(&profile, devices, (struct dtr_excess){straight_s, stepped_s});
+    assert_near(profile.message_s, message_s);
+    assert_near(profile.round_s, round_s);
+}
+
+static void messages_and_rounds_are_told_apart(void **state) {
+    (void)state;
+    /* Four devices: 3 messages and a round; 2 rounds of a message. */
+    fits(4, 3 * 20e-6 + 5e-6, 2 * (20e-6 + 5e-6), 20e-6, 5e-6);
+    fits(4, 3 * 2e-6 + 15e-6, 2 * (2e-6 + 15e-6), 2e-6, 15e-6);
+    fits(3, 2 * 4e-6 + 6e-6, 2 * (4e-6 + 6e-6), 4e-6, 6e-6);
+    fits(9, 8 * 1e-6 + 3e-6, 4 * (1e-6 + 3e-6), 1e-6, 3e-6);
+}
+
+static void what_cannot_be_is_nothing(void **state) {
+    (void)state;
+    fits(2, 7e-6, 7e-6, 7e-6, 0);
+    fits(4, 12e-6, 90e-6, 0, 12e-6); /* messages that give time */
+    fits(4, 60e-6, 10e-6, 20e-6, 0); /* rounds that do */
+    fits(4, -3e-6, -9e-6, 0, 0);
+    fits(2, -3e-6, 5e-6, 0, 0);
+}
+
+static struct dtr_profile *made(void) {
+    const struct dtr_model_shape model = {.size = sizeof model,
+                                          .layers = 2,
+                                          .hidden = 8,
+                                          .heads = 2,
+                                          .intermediate = 16,
+                                          .groups = 1,
+                                          .group_layers = 2};
+    struct dtr_profile *profile;
+    struct dtr_error error = {0};
+    assert_int_equal(dtr_profile_create(&model, 3, 4, &profile, &error), DTR_OK);
+    profile->message_s = 3e-6;
+    profile->round_s = 7e-6;
+    for (uint32_t i = 0; i < 9; i++)
+        profile->link[i] = (struct dtr_link){.latency_s = 1e-6 * (i + 1), .bytes_per_s = 1e9};
+    for (uint32_t i = 0; i < 3; i++)
+        profile->kernel[i] = strdup("reference");
+    for (uint32_t i = 0; i < 3 * profile->probes_count; i++)
+        profile->seconds[i] = 1e-6;
+    return profile;
+}
+
+static void a_profile_comes_back(void **state) {
+    const char *path = folder_file(*state, "profile.ini");
+    struct dtr_profile *written = made(), *read;
+    struct dtr_error error = {0};
+    assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
+    assert_int_equal(dtr_profile_load(path, &read, &error), DTR_OK);
+    assert_near(read->message_s, 3e-6);
+    assert_near(read->round_s, 7e-6);
+    assert_near(read->link[5].latency_s, 6e-6);
+    dtr_profile_free(read);
+    dtr_profile_free(written);
+}
+
+static void one_of_before_has_no_rounds(void **state) {
+    const char *path = folder_file(*state, "profile.ini");
+    struct dtr_profile *written = made(), *read;
+    struct dtr_error error = {0};
+    char line[4096];
+    assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
+    FILE *in = fopen(path, "r");
+    FILE *out = fopen(folder_file(*state, "older.ini"), "w");
+    assert_non_null(in);
+    assert_non_null(out);
+    while (fgets(line, sizeof line, in))
+        if (strncmp(line, "round", 5))
+            fputs(line, out);
+    fclose(in);
+    fclose(out);
+    assert_int_equal(dtr_profile_load(folder_file(*state, "older.ini"), &read, &error), DTR_OK);
+    assert_near(read->message_s, 3e-6);
+    assert_near(read->round_s, 0);
+    dtr_profile_free(read);
+    dtr_profile_free(written);
+}
+
+static void some_devices_keep_their_links(void **state) {
+    (void)state;
+    struct dtr_profile *all = made(), *some;
+    struct dtr_error error = {0};
+    assert_int_equal(dtr_profile_select(all, (const uint32_t[]){2, 0}, 2, &some, &error), DTR_OK);
+    assert_int_equal(some->devices, 2);
+    assert_near(some->link[1].latency_s, 7e-6);
+    assert_near(some->link[2].latency_s, 3e-6);
+    assert_near(some->message_s, 3e-6);
+    assert_near(some->round_s, 7e-6);
+    dtr_profile_free(some);
+    dtr_profile_free(all);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages_and_rounds_are_told_apart),
+        cmocka_unit_test(what_cannot_be_is_nothing),
+        cmocka_unit_test_setup_teardown(a_profile_comes_back, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(one_of_before_has_no_rounds, folder_make, folder_remove),
+        cmocka_unit_test(some_devices_keep_their_links),
+    };
+    return cmocka_run_group_tests_name("profile", tests, NULL, NULL);
+}
