@@ -199,7 +199,7 @@ static bool gather(struct dtr_session *session) {
         const enum dtr_peer_state state = atomic_load(&peer->state);
         if (state != DTR_PEER_READY && state != DTR_PEER_MEMBER)
             continue;
-        if (state == DTR_PEER_READY && session->started)
+        if (state == DTR_PEER_READY && atomic_load(&session->started))
             note(session, peer, NULL);
         changed |= members >= session->members || session->member[members] != i;
         session->member[members++] = i;
@@ -226,7 +226,7 @@ static int make_group(struct dtr_session *session, bool changed, struct dtr_erro
         status = dtr_group_plan(session, error);
     if (!status)
         status = dtr_group_place(session, error);
-    session->replans += !status && session->started;
+    session->replans += !status && atomic_load(&session->started);
     return status;
 }
 

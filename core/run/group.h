@@ -86,7 +86,7 @@ struct dtr_session {
     atomic_uint_least64_t broken_epoch; /* groups up to this one have lost somebody */
     atomic_bool returned;               /* somebody is ready to be taken in */
     bool measures;                      /* the planner wants a profile, or only that is wanted */
-    bool started;                       /* requests can be answered */
+    atomic_bool started;                /* requests can be answered */
     atomic_bool closing;
     uint32_t tries;                  /* groups that broke in this request, nobody lost */
     uint64_t watched_ns, resumed_ns; /* when the watch looked last, and when it could again */

@@ -160,7 +160,7 @@ void dtr_peer_hear(struct dtr_peer *peer) {
 int dtr_peer_launch(struct dtr_peer *peer, struct dtr_error *error) {
     struct dtr_session *session = peer->session;
     const struct dtr_channel_events events = {.arg = peer, .interrupted = interrupted};
-    const uint64_t patience_s = session->started ? CALL_S : START_S;
+    const uint64_t patience_s = atomic_load(&session->started) ? CALL_S : START_S;
     struct dtr_worker_process process;
     struct dtr_channel *channel;
     peer->failure = (struct dtr_error){0};
@@ -174,7 +174,7 @@ int dtr_peer_launch(struct dtr_peer *peer, struct dtr_error *error) {
     if (status)
         return status;
     peer->pid = process.pid;
-    if (!session->started && !session->here[0])
+    if (!atomic_load(&session->started) && !session->here[0])
         dtr_stream_here_host(process.fd, session->here);
     status = dtr_channel_create(process.fd, process.sealed ? &process.keys : NULL, &events,
                                 &channel, error);

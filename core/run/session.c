@@ -72,7 +72,7 @@ static int start(struct dtr_session *session, struct dtr_plugins *plugins,
         status = dtr_group_start(session, error);
     if (!status)
         status = dtr_group_settle(session, error);
-    session->started = !status;
+    atomic_store(&session->started, !status);
     return status;
 }
 

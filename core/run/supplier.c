@@ -30,7 +30,7 @@ static void show(struct dtr_peer *peer) {
     const struct dtr_session_progress *progress = peer->session->progress;
     char what[48];
     /* Later on there is something else to show. */
-    if (peer->session->started || !progress || !progress->stage)
+    if (atomic_load(&peer->session->started) || !progress || !progress->stage)
         return;
     if (!peer->expected_bytes)
         peer->expected_bytes = expected_bytes(peer->session, peer->device);
