@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "run/input.h"
 #include "run/session.h"
 #include "run/worker.h"
@@ -78,11 +79,6 @@ static double kernel_ms(const struct dtr_session *session) {
     return sum;
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int measure(struct dtr_session *session, struct dtr_input *input,
                    const struct dtr_experiment *experiment, struct dtr_error *error) {
     double own[REQUESTS], latency[REQUESTS];
@@ -104,8 +100,8 @@ static int measure(struct dtr_session *session, struct dtr_input *input,
         latency[i] = (double)response.latency_ns * 1e-6;
         own[i] = latency[i] - kernel_ms(session);
     }
-    qsort(own, (size_t)requests, sizeof *own, compare);
-    qsort(latency, (size_t)requests, sizeof *latency, compare);
+    dtr_sort_doubles(own, (size_t)requests);
+    dtr_sort_doubles(latency, (size_t)requests);
     const double median = latency[requests / 2];
     printf("leader: %lu allocations in a request at most\n", most);
     if (experiment->devices == 1)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "cli/bench_kernel.h"
 
 /* --- measuring -------------------------------------------------------------------------------- */
@@ -27,14 +28,9 @@ static int run_round(struct dtr_candidate *candidate, double seconds) {
     return DTR_OK;
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median round's, in seconds. */
 static double call_s(struct dtr_candidate *candidate) {
-    qsort(candidate->call_s, candidate->rounds, sizeof *candidate->call_s, compare);
+    dtr_sort_doubles(candidate->call_s, candidate->rounds);
     return candidate->call_s[candidate->rounds / 2];
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "base/sort.h"
 #include "plan/strategy.h"
 
 struct dtr_report {
@@ -124,11 +125,6 @@ struct latency {
     double median, least, mean, p95;
 };
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static bool latency_of(const struct dtr_report *report, struct latency *latency) {
     const size_t count = report->count;
     double *sorted = count ? malloc(count * sizeof *sorted) : NULL;
@@ -136,7 +132,7 @@ static bool latency_of(const struct dtr_report *report, struct latency *latency)
         return false;
     double sum = 0;
     memcpy(sorted, report->samples_ms, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare);
+    dtr_sort_doubles(sorted, count);
     for (size_t i = 0; i < count; i++)
         sum += sorted[i];
     *latency = (struct latency){

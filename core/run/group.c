@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "plan/account.h"
 #include "run/probe.h"
 
@@ -156,11 +157,6 @@ static int measure_links(struct dtr_session *session, struct dtr_error *error) {
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* As long as the slowest device takes. */
 static int try_once(struct dtr_session *session, const struct dtr_trial *trial, double *took_s_p,
                     struct dtr_error *error) {
@@ -197,7 +193,7 @@ static int try_both(struct dtr_session *session, const struct dtr_collective_sha
 }
 
 static double lower_quartile(double *values, uint32_t count) {
-    qsort(values, count, sizeof *values, compare);
+    dtr_sort_doubles(values, count);
     return values[count / 4];
 }
 
@@ -388,6 +384,6 @@ double dtr_group_link_factor(const struct dtr_session *session) {
             factors[count++] = sight.port_s / took_s;
         before_ns = sight.end_ns > before_ns ? sight.end_ns : before_ns;
     }
-    qsort(factors, count, sizeof *factors, compare);
+    dtr_sort_doubles(factors, count);
     return count ? factors[count / 2] : 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sort.h"
 
 /* Each shape runs until it has run so often or so long. */
 enum { REPEATS = 5 };
@@ -191,17 +192,12 @@ static int turn(const struct line *line, uint8_t *buffer, uint64_t length, doubl
     return status;
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_link *link) {
     double ping_s[PINGS], took_s = 0;
     int status = DTR_OK;
     for (int i = 0; i < PINGS && !status; i++)
         status = turn(line, buffer, 0, &ping_s[i]);
-    qsort(ping_s, PINGS, sizeof *ping_s, compare);
+    dtr_sort_doubles(ping_s, PINGS);
     /* Whatever else the machine does only adds to the time. */
     const double round_s = ping_s[PINGS / 4];
     size_t bytes = bytes_least;
