@@ -335,9 +335,19 @@ static void each_sends_what_it_must(void **state) {
 struct situation {
     uint32_t all, devices;
     double latency_s, message_s, bytes_per_s;
-    bool collides;
     double round_s;
+    bool collides;
 };
+
+/* So many devices on links of that kind, of a group that has no others. */
+static struct situation among(uint32_t devices, double latency_s, double message_s,
+                              double bytes_per_s) {
+    return (struct situation){.all = devices,
+                              .devices = devices,
+                              .latency_s = latency_s,
+                              .message_s = message_s,
+                              .bytes_per_s = bytes_per_s};
+}
 
 static enum dtr_algorithm chosen(const struct situation *situation, enum dtr_collective_kind kind,
                                  uint64_t bytes) {
@@ -360,12 +370,10 @@ static enum dtr_algorithm chosen(const struct situation *situation, enum dtr_col
 
 static void few_devices_go_straight(void **state) {
     (void)state;
-    const struct situation four = {
-        .all = 4, .devices = 4, .latency_s = 100e-6, .message_s = 1e-6, .bytes_per_s = 125e6};
-    const struct situation two = {
-        .all = 2, .devices = 2, .latency_s = 100e-6, .message_s = 1e-6, .bytes_per_s = 125e6};
-    const struct situation four_of_many = {
-        .all = 64, .devices = 4, .latency_s = 10e-6, .message_s = 10e-6, .bytes_per_s = 125e6};
+    const struct situation four = among(4, 100e-6, 1e-6, 125e6);
+    const struct situation two = among(2, 100e-6, 1e-6, 125e6);
+    struct situation four_of_many = among(4, 10e-6, 10e-6, 125e6);
+    four_of_many.all = 64;
     assert_int_equal(chosen(&four, DTR_ALL_GATHER, 1024), DTR_DIRECT);
     assert_int_equal(chosen(&four, DTR_ALL_GATHER, 1 << 20), DTR_DIRECT);
     assert_int_equal(chosen(&two, DTR_ALL_TO_ALL, 1 << 20), DTR_DIRECT);
@@ -375,16 +383,10 @@ static void few_devices_go_straight(void **state) {
 /* What is dear of a small collective decides: its messages, or its rounds. */
 static void small_ones_save_what_is_dear(void **state) {
     (void)state;
-    const struct situation dear_messages = {
-        .all = 4, .devices = 4, .latency_s = 5e-6, .message_s = 20e-6, .bytes_per_s = 125e6};
-    const struct situation dear_rounds = {.all = 4,
-                                          .devices = 4,
-                                          .latency_s = 5e-6,
-                                          .message_s = 1e-6,
-                                          .bytes_per_s = 125e6,
-                                          .round_s = 20e-6};
-    const struct situation far = {
-        .all = 4, .devices = 4, .latency_s = 5e-3, .message_s = 1e-6, .bytes_per_s = 125e6};
+    const struct situation dear_messages = among(4, 5e-6, 20e-6, 125e6);
+    struct situation dear_rounds = among(4, 5e-6, 1e-6, 125e6);
+    dear_rounds.round_s = 20e-6;
+    const struct situation far = among(4, 5e-3, 1e-6, 125e6);
     assert_int_equal(chosen(&dear_messages, DTR_ALL_GATHER, 256), DTR_DOUBLING);
     assert_int_equal(chosen(&dear_messages, DTR_ALL_REDUCE, 256), DTR_DOUBLING);
     assert_int_equal(chosen(&dear_rounds, DTR_ALL_GATHER, 256), DTR_DIRECT);
@@ -413,10 +415,8 @@ static void its_time_adds_up(void **state) {
 
 static void many_devices_with_dear_messages_do_not(void **state) {
     (void)state;
-    const struct situation many = {
-        .all = 32, .devices = 32, .latency_s = 10e-6, .message_s = 10e-6, .bytes_per_s = 125e6};
-    const struct situation odd = {
-        .all = 31, .devices = 31, .latency_s = 10e-6, .message_s = 10e-6, .bytes_per_s = 125e6};
+    const struct situation many = among(32, 10e-6, 10e-6, 125e6);
+    const struct situation odd = among(31, 10e-6, 10e-6, 125e6);
     assert_int_not_equal(chosen(&many, DTR_ALL_GATHER, 1024), DTR_DIRECT);
     assert_int_not_equal(chosen(&many, DTR_ALL_REDUCE, 1024), DTR_DIRECT);
     assert_int_not_equal(chosen(&odd, DTR_ALL_TO_ALL, 1024), DTR_DIRECT);
@@ -426,12 +426,8 @@ static void many_devices_with_dear_messages_do_not(void **state) {
 /* A round for each of a thousand devices is too many, however large the matrix. */
 static void very_many_take_few_rounds(void **state) {
     (void)state;
-    const struct situation thousand = {.all = 1000,
-                                       .devices = 1000,
-                                       .latency_s = 100e-6,
-                                       .message_s = 1e-6,
-                                       .bytes_per_s = 125e6,
-                                       .collides = true};
+    struct situation thousand = among(1000, 100e-6, 1e-6, 125e6);
+    thousand.collides = true;
     for (uint64_t bytes = 1024; bytes <= 16 << 20; bytes *= 16) {
         const enum dtr_algorithm gather = chosen(&thousand, DTR_ALL_GATHER, bytes);
         const enum dtr_algorithm sum = chosen(&thousand, DTR_ALL_REDUCE, bytes);
@@ -443,20 +439,11 @@ static void very_many_take_few_rounds(void **state) {
 /* Small messages in the fewest rounds; large ones so that each port has one sender. */
 static void what_collides_goes_one_by_one(void **state) {
     (void)state;
-    const struct situation hundred = {.all = 4,
-                                      .devices = 4,
-                                      .latency_s = 100e-6,
-                                      .message_s = 1e-6,
-                                      .bytes_per_s = 12.5e6,
-                                      .collides = true};
-    const struct situation calm = {
-        .all = 4, .devices = 4, .latency_s = 100e-6, .message_s = 1e-6, .bytes_per_s = 12.5e6};
-    const struct situation far = {.all = 4,
-                                  .devices = 4,
-                                  .latency_s = 1e-3,
-                                  .message_s = 1e-6,
-                                  .bytes_per_s = 125e6,
-                                  .collides = true};
+    struct situation hundred = among(4, 100e-6, 1e-6, 12.5e6);
+    hundred.collides = true;
+    const struct situation calm = among(4, 100e-6, 1e-6, 12.5e6);
+    struct situation far = among(4, 1e-3, 1e-6, 125e6);
+    far.collides = true;
     assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 1024), DTR_DIRECT);
     assert_int_equal(chosen(&hundred, DTR_ALL_GATHER, 65536), DTR_DOUBLING);
     assert_int_equal(chosen(&calm, DTR_ALL_GATHER, 65536), DTR_DIRECT);
