@@ -27,7 +27,9 @@ int dtr_collective_lower(const struct dtr_collective_shape *shape, enum dtr_algo
                          uint32_t device, struct dtr_schedule **schedule_p,
                          struct dtr_error *error);
 
-/* How long it takes by the simulator until the last device has it; `cost` needs no step_s. */
+/* How long it takes by the simulator until the last device has it; `cost` needs no step_s.  N^2
+ * messages are simulated where N devices send straight to all.  DTR_E_CONFIG where the algorithm
+ * cannot do it. */
 int dtr_collective_predict(const struct dtr_collective_shape *shape, enum dtr_algorithm algorithm,
                            const struct dtr_cost *cost, double *latency_p, struct dtr_error *error);
 

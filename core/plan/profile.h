@@ -27,7 +27,7 @@ struct dtr_profile {
     double *seconds;       /* [devices][probes_count] */
     struct dtr_link *link; /* [devices][devices] */
     double message_s;      /* of a message, beside its bytes and the latency, where all send */
-    double round_s;        /* of a round of messages beside them: until a busy device looks */
+    double round_s;        /* how much later than the latency those of a round are noticed */
     char **kernel;         /* [devices] the plugin measured; NULL: described, not measured */
     char model[65];        /* digest of the model, in hexadecimal; empty: of no model */
     char cpu[200];         /* of the leader; empty: of none */

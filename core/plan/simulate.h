@@ -21,7 +21,7 @@ struct dtr_cost {
     const struct dtr_link *link; /* [from][to] */
     double start_s;              /* of beginning or awaiting a collective */
     double message_s;            /* what a message takes of its ports beside its bytes */
-    double round_s;              /* what one takes to be noticed, beside the latency */
+    double round_s;              /* how much later than the latency a message is noticed */
 };
 
 struct dtr_simulation {

@@ -18,10 +18,11 @@
 /* All pairs are measured in a group of up to so many devices, else neighbours only. */
 enum { ALL_PAIRS = 6, PATIENCE_S = 120 };
 
-/* Messages among all: what is tried, in how many turns, and how often in one. */
+/* Messages among all: what is tried in turns; as often in one as takes so long, and in no further
+ * turn when so much time is over. */
 enum { STRAIGHT, STEPPED, TRIED };
 static const enum dtr_algorithm tried[TRIED] = {[STRAIGHT] = DTR_DIRECT, [STEPPED] = DTR_BRUCK};
-enum { TURNS = 9, REPEATS_MOST = 250 };
+enum { TURNS = 9, REPEATS_FIRST = 3, REPEATS_MOST = 250 };
 static const double turn_s = 0.02;
 static const uint64_t turns_ns = UINT64_C(2000000000);
 
@@ -175,7 +176,8 @@ static int try_once(struct dtr_session *session, const struct dtr_trial *trial, 
 static int try_both(struct dtr_session *session, const struct dtr_collective_shape *shape,
                     uint32_t turn, double took_s[TRIED][TURNS], struct dtr_error *error) {
     for (uint32_t i = 0; i < TRIED; i++) {
-        const double repeats = turn ? fmin(fmax(turn_s / took_s[i][0], 1), REPEATS_MOST) : 3;
+        const double worth = turn ? turn_s / took_s[i][0] : REPEATS_FIRST;
+        const double repeats = fmin(fmax(worth, 1), REPEATS_MOST);
         const struct dtr_trial trial = {
             .what = DTR_TRIAL_COLLECTIVE,
             .kind = shape->kind,

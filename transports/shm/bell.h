@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * bell.h -- what a device sleeps on: a futex in shared memory that whoever has news for it rings.
- * Unless it sleeps, that is no more than a look at memory which nobody writes.
+ * Unless it sleeps, that is no more than a look at what nobody but the device itself writes.
  */
 #ifndef DTR_SHM_BELL_H
 #define DTR_SHM_BELL_H
