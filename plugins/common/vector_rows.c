@@ -54,43 +54,62 @@ void DTR_NAME(activate)(uint32_t activation, uint32_t count, const float *bias, 
     }
 }
 
+/* A row is summed up in so many parts, none of which waits for another's additions. */
+#define PARTS 4u
+#define WHOLE_PARTS(_count) ((_count) / (PARTS * LANES) * (PARTS * LANES))
+
+static inline float parts_sum(const lanes part[PARTS]) {
+    return lanes_sum((part[0] + part[1]) + (part[2] + part[3]));
+}
+
+static inline lanes add_lanes(const float *x, const float *residual, float *y) {
+    const lanes z = residual ? lanes_load(x) + lanes_load(residual) : lanes_load(x);
+    lanes_store(y, z);
+    return z;
+}
+
 /* y = x + residual; returns the sum of the row. */
 static float add(const struct dtr_norm *n, uint32_t row, float *y) {
     const float *x = n->x + row * n->x_stride;
     const float *residual = n->residual ? n->residual + row * n->residual_stride : NULL;
-    lanes sum = lanes_set(0.0f);
+    lanes sum[PARTS] = {{0.0f}};
     uint32_t i = 0;
-    for (; i < WHOLE(n->columns); i += LANES) {
-        lanes z = lanes_load(x + i);
-        if (residual)
-            z += lanes_load(residual + i);
-        lanes_store(y + i, z);
-        sum += z;
-    }
+    for (; i < WHOLE_PARTS(n->columns); i += PARTS * LANES)
+#pragma GCC unroll 4
+        for (uint32_t p = 0; p < PARTS; p++) {
+            const uint32_t at = i + p * LANES;
+            sum[p] += add_lanes(x + at, residual ? residual + at : NULL, y + at);
+        }
+    for (; i < WHOLE(n->columns); i += LANES)
+        sum[0] += add_lanes(x + i, residual ? residual + i : NULL, y + i);
     if (i < n->columns) {
         const uint32_t rest = n->columns - i;
         lanes z = lanes_load_part(x + i, rest, 0.0f);
         if (residual)
             z += lanes_load_part(residual + i, rest, 0.0f);
         lanes_store_part(y + i, rest, z);
-        sum += z;
+        sum[0] += z;
     }
-    return lanes_sum(sum);
+    return parts_sum(sum);
 }
 
 /* The sum of squared distances from the mean. */
 static float squares(const float *y, uint32_t columns, float mean) {
-    lanes sum = lanes_set(0.0f);
+    lanes sum[PARTS] = {{0.0f}};
     uint32_t i = 0;
-    for (; i < WHOLE(columns); i += LANES) {
-        const lanes d = lanes_load(y + i) - mean;
-        sum += d * d;
+    for (; i < WHOLE_PARTS(columns); i += PARTS * LANES)
+#pragma GCC unroll 4
+        for (uint32_t p = 0; p < PARTS; p++) {
+            const lanes d = lanes_load(y + i + p * LANES) - mean;
+            sum[p] += d * d;
+        }
+    for (; i < columns; i += LANES) {
+        const lanes d =
+            (i < WHOLE(columns) ? lanes_load(y + i) : lanes_load_part(y + i, columns - i, mean)) -
+            mean;
+        sum[0] += d * d;
     }
-    if (i < columns) {
-        const lanes d = lanes_load_part(y + i, columns - i, mean) - mean;
-        sum += d * d;
-    }
-    return lanes_sum(sum);
+    return parts_sum(sum);
 }
 
 /* y = gamma (x - mean) factor + beta */
