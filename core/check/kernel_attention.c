@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/dtype.h"
+
 static const struct dtr_span one[] = {{0, 1, 0, 1}};
 static const struct dtr_span two[] = {{0, 2, 0, 2}};
 static const struct dtr_span odd[] = {{0, 15, 0, 15}};
@@ -48,6 +50,8 @@ static const struct {
     {2, 64, 0, 300.0f, LIST(longer)},
     {1, 31, 1, 1e-3f, LIST(edge)},
 };
+
+#define BF16_ROUNDING 0x1p-9 /* half a unit in the last place of 1 */
 
 struct matrices {
     struct kernel_grid q, k, v, context;
@@ -105,6 +109,8 @@ static void weigh(const struct dtr_attention *a, const struct dtr_span *span, co
     for (uint32_t j = 0; j < span->key_rows; j++)
         weight[j] /= sum;
     *limit_p = KERNEL_ROUNDING * (16.0 + 8.0 * magnitude);
+    if (a->dtype == DTR_BF16 || a->dtype == DTR_INT8) /* a weight is off by as much as its product and the sum are */
+        *limit_p += expm1(4.0 * BF16_ROUNDING * magnitude) + 2.0 * BF16_ROUNDING;
 }
 
 static void compare_query(const struct dtr_attention *a, const struct dtr_span *span, uint32_t head,
@@ -184,18 +190,19 @@ static void try_attention(struct kernel_rig *rig, const struct dtr_attention *sh
     free_matrices(&m);
 }
 
-void dtr_kernel_check_attention(struct kernel_rig *rig, struct dtr_check *check) {
+static void try_dtype(struct kernel_rig *rig, uint32_t dtype, struct dtr_check *check) {
     struct kernel_verdict verdict = {.worst = 0.0};
     char name[60];
     bool any = false;
-    snprintf(name, sizeof name, "attention, threads %u", rig->threads);
+    snprintf(name, sizeof name, "attention %s, threads %u", dtr_dtype_name(dtype), rig->threads);
     for (size_t i = 0; i < sizeof cases / sizeof *cases && !*verdict.why; i++) {
         const struct dtr_attention attention = {.size = sizeof attention,
                                                 .heads = cases[i].heads,
                                                 .head_size = cases[i].head_size,
                                                 .scale = 1.0f / sqrtf((float)cases[i].head_size),
                                                 .spans = cases[i].spans,
-                                                .spans_count = cases[i].spans_count};
+                                                .spans_count = cases[i].spans_count,
+                                                .dtype = dtype};
         const struct dtr_op_shape op = {.size = sizeof op,
                                         .op = DTR_OP_ATTENTION,
                                         .heads = cases[i].heads,
@@ -215,4 +222,9 @@ void dtr_kernel_check_attention(struct kernel_rig *rig, struct dtr_check *check)
         dtr_kernel_verdict_report(&verdict, check, name);
     else
         dtr_check_skip(check, "not supported", "%s", name);
+}
+
+void dtr_kernel_check_attention(struct kernel_rig *rig, struct dtr_check *check) {
+    for (uint32_t dtype = DTR_F32; dtype <= DTR_INT8; dtype++)
+        try_dtype(rig, dtype, check);
 }

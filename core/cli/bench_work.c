@@ -53,7 +53,7 @@ struct dtr_bench_work {
     const struct dtr_kernel_ops *ops;
     void *self;
     struct dtr_bench_shape shape;
-    uint32_t rows;
+    uint32_t rows, dtype;
     float *x, *y, *gamma; /* gamma and beta */
     void *packed[COPIES_MOST];
     uint32_t copies, next;
@@ -132,6 +132,7 @@ int dtr_bench_work_create(const struct dtr_instance *kernel, const struct dtr_be
     work->self = kernel->self;
     work->shape = *shape;
     work->rows = rows;
+    work->dtype = dtype;
     int status = make_operands(work, error);
     if (!status && shape->op == DTR_OP_LINEAR)
         status = prepare(work, &linear, dtr_bench_bytes(shape, 0, dtype), error);
@@ -170,7 +171,8 @@ static int attend(struct dtr_bench_work *work) {
                                             .v_stride = 3 * hidden,
                                             .context_stride = hidden,
                                             .spans_count = 1,
-                                            .spans = &span};
+                                            .spans = &span,
+                                            .dtype = work->dtype};
     return work->ops->attention(work->self, &attention);
 }
 

@@ -183,9 +183,10 @@ static const struct dtr_param device[] = {
      AT(device, threads)},
     {.key = "cores",
      .fallback = "any",
-     .help = "Where the threads are pinned, on the device's machine; any: nowhere; auto: to a share "
-             "of its cores, the devices on it having one each; or cores such as 0-3,6 by hwloc's "
-             "logical numbers.",
+     .help =
+         "Where the threads are pinned, on the device's machine; any: nowhere; auto: to a share "
+         "of its cores, the devices on it having one each; or cores such as 0-3,6 by hwloc's "
+         "logical numbers.",
      .type = DTR_TEXT,
      AT(device, cores)},
     {.key = "memory",
@@ -216,7 +217,9 @@ static const struct dtr_param kernel[] = {
     {.key = "dtype",
      .fallback = "f32",
      .range = DTYPES,
-     .help = "How weights are kept and multiplied.",
+     .help =
+         "How weights are kept and multiplied. With bf16 and int8 the attention may round what it "
+         "multiplies to bf16.",
      .type = DTR_ENUM,
      AT(kernel, dtype)},
     {.key = NULL},

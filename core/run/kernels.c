@@ -424,6 +424,8 @@ static const struct dtr_instance *for_norm(const struct dtr_kernels *kernels, en
 }
 
 int dtr_kernels_attention(struct dtr_kernels *kernels, const struct dtr_attention *attention) {
+    struct dtr_attention typed = *attention;
+    typed.dtype = kernels->dtype;
     const struct dtr_op_shape shape = {
         .size = sizeof shape,
         .op = DTR_OP_ATTENTION,
@@ -433,7 +435,7 @@ int dtr_kernels_attention(struct dtr_kernels *kernels, const struct dtr_attentio
     const struct dtr_instance *top = kernels->top;
     const struct dtr_instance *instance =
         ops_of(top)->supports(top->self, &shape) > 0 ? top : kernels->base;
-    return ops_of(instance)->attention(instance->self, attention);
+    return ops_of(instance)->attention(instance->self, &typed);
 }
 
 int dtr_kernels_add_norm(struct dtr_kernels *kernels, const struct dtr_norm *norm) {

@@ -73,6 +73,7 @@ uint64_t dtr_kernels_bytes(const struct dtr_kernels *kernels);
 /* The operations; shapes as in detransformer/kernel.h. */
 int dtr_kernels_linear(struct dtr_kernels *kernels, const struct dtr_weight *weight, uint32_t rows,
                        const float *x, size_t x_stride, float *y, size_t y_stride, uint32_t flags);
+/* `attention->dtype` is the device's, whatever it says. */
 int dtr_kernels_attention(struct dtr_kernels *kernels, const struct dtr_attention *attention);
 int dtr_kernels_add_norm(struct dtr_kernels *kernels, const struct dtr_norm *norm);
 int dtr_kernels_moments(struct dtr_kernels *kernels, const struct dtr_norm *norm);

@@ -73,6 +73,18 @@ static inline lanes lanes_add_pairs(lanes sum, const float *x, const float *w) {
 #endif
 }
 
+/* Pairs of a[i] and b[i] as bfloat16, in the bits of a float. */
+static inline lanes lanes_pairs(lanes a, lanes b) {
+#if LANES_PAIRS
+    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)a));
+    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)b));
+    return (lanes)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+#else
+    (void)b;
+    return a;
+#endif
+}
+
 /* mask ? a : b, lane by lane */
 static inline lanes lanes_select(lanes_bits mask, lanes a, lanes b) {
     return (lanes)((mask & (lanes_bits)a) | (~mask & (lanes_bits)b));

@@ -5,7 +5,8 @@
  * keys, put through the softmax and multiplied with the values, all within the second-level cache.
  *
  * Both products run over panels of PANEL columns: keys [head_size][PANEL], values [keys][PANEL],
- * filled up with zeros.
+ * filled up with zeros.  A term of a sum is a float, or two numbers of bfloat16 that the machine
+ * multiplies and adds at once, in 32 bits as well.
  */
 #include "vector_variant.h"
 
@@ -20,7 +21,7 @@
 
 /* c[TILE][width * LANES] = a[TILE][depth] b[depth][PANEL]; rows that are not there repeat others.
  */
-static inline __attribute__((always_inline)) void multiply(uint32_t width,
+static inline __attribute__((always_inline)) void multiply(uint32_t width, bool pairs,
                                                            const float *const a[TILE],
                                                            const float *b, uint32_t depth, float *c,
                                                            size_t c_stride) {
@@ -35,7 +36,8 @@ static inline __attribute__((always_inline)) void multiply(uint32_t width,
         for (uint32_t r = 0; r < TILE; r++)
 #pragma GCC unroll 4
             for (uint32_t w = 0; w < width; w++)
-                sum[r][w] += a[r][k] * *(const lanes *)(b + w * LANES);
+                sum[r][w] = pairs ? lanes_add_pairs(sum[r][w], a[r] + k, b + w * LANES)
+                                  : sum[r][w] + a[r][k] * *(const lanes *)(b + w * LANES);
 #pragma GCC unroll 6
     for (uint32_t r = 0; r < TILE; r++)
 #pragma GCC unroll 4
@@ -43,23 +45,41 @@ static inline __attribute__((always_inline)) void multiply(uint32_t width,
             lanes_store(c + r * c_stride + w * LANES, sum[r][w]);
 }
 
-static void multiply_tile(const float *const a[TILE], const float *b, uint32_t depth,
-                          uint32_t columns, float *c, size_t c_stride) {
+static inline __attribute__((always_inline)) void multiply_columns(uint32_t columns, bool pairs,
+                                                                   const float *const a[TILE],
+                                                                   const float *b, uint32_t depth,
+                                                                   float *c, size_t c_stride) {
     switch ((columns + LANES - 1) / LANES) {
     case 1:
-        multiply(1, a, b, depth, c, c_stride);
+        multiply(1, pairs, a, b, depth, c, c_stride);
         break;
 #if PANEL > 2 * LANES
     case 2:
-        multiply(2, a, b, depth, c, c_stride);
+        multiply(2, pairs, a, b, depth, c, c_stride);
         break;
     case 3:
-        multiply(3, a, b, depth, c, c_stride);
+        multiply(3, pairs, a, b, depth, c, c_stride);
         break;
 #endif
     default:
-        multiply(WIDTH, a, b, depth, c, c_stride);
+        multiply(WIDTH, pairs, a, b, depth, c, c_stride);
     }
+}
+
+static void multiply_tile(bool pairs, const float *const a[TILE], const float *b, uint32_t depth,
+                          uint32_t columns, float *c, size_t c_stride) {
+    if (LANES_PAIRS && pairs)
+        multiply_columns(columns, true, a, b, depth, c, c_stride);
+    else
+        multiply_columns(columns, false, a, b, depth, c, c_stride);
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static uint32_t terms(bool pairs, uint32_t numbers) {
+    return pairs ? numbers / 2 + numbers % 2 : numbers;
 }
 
 static uint32_t panels(uint32_t columns) {
@@ -71,11 +91,34 @@ struct head {
     const struct dtr_attention *attention;
     const struct dtr_span *span;
     size_t column; /* of the head's first value */
-    float *keys;   /* [panels(key_rows)][head_size][PANEL] */
-    float *values; /* [panels(head_size)][key_rows][PANEL] */
+    bool pairs;    /* are multiplied */
+    uint32_t size; /* terms of a query or a key */
+    float *keys;   /* [panels(key_rows)][size][PANEL] */
+    float *values; /* [panels(head_size)][terms of key_rows][PANEL] */
     float *scores; /* [BLOCK][score_stride] */
+    float *rows;   /* [ROUNDED][size]: queries or keys as pairs */
     size_t score_stride;
 };
+
+/* Queries, or keys, that are rounded at once. */
+#define ROUNDED (PANEL > BLOCK ? PANEL : BLOCK)
+
+static void round_row(uint32_t numbers, const float *from, float *to) {
+    uint16_t *narrow = (uint16_t *)to;
+    DTR_NAME(to_bf16)(numbers, from, narrow);
+    memset(narrow + numbers, 0, numbers % 2 * sizeof *narrow);
+}
+
+/* Queries or keys in the terms that are multiplied; *stride_p becomes theirs. */
+static const float *rows_of(const struct head *h, const float *from, size_t *stride_p,
+                            uint32_t rows) {
+    if (!h->pairs)
+        return from;
+    for (uint32_t r = 0; r < rows; r++)
+        round_row(h->attention->head_size, from + r * *stride_p, h->rows + (size_t)r * h->size);
+    *stride_p = h->size;
+    return h->rows;
+}
 
 /* Keys [first, first + PANEL) as a panel [head_size][PANEL]. */
 static void pack_keys(const float *k, size_t stride, uint32_t rows, uint32_t size, float *panel) {
@@ -96,16 +139,27 @@ static void pack_keys(const float *k, size_t stride, uint32_t rows, uint32_t siz
         }
 }
 
-/* Columns of all values as a panel [rows][PANEL]. */
-static void pack_values(const float *v, size_t stride, uint32_t rows, uint32_t columns,
+/* LANES numbers of a row from column c on; zeros behind its end. */
+static inline lanes load_columns(const float *row, uint32_t c, uint32_t columns) {
+    return c + LANES <= columns ? lanes_load(row + c)
+           : c >= columns       ? lanes_set(0.0f)
+                                : lanes_load_part(row + c, columns - c, 0.0f);
+}
+
+/* Columns of all values as a panel [terms of rows][PANEL]. */
+static void pack_values(bool pairs, const float *v, size_t stride, uint32_t rows, uint32_t columns,
                         float *panel) {
-    const uint32_t whole = columns / LANES * LANES;
-    for (uint32_t j = 0; j < rows; j++, v += stride, panel += PANEL) {
-        for (uint32_t c = 0; c < PANEL; c += LANES)
-            lanes_store(panel + c, c < whole      ? lanes_load(v + c)
-                                   : c >= columns ? lanes_set(0.0f)
-                                                  : lanes_load_part(v + c, columns - c, 0.0f));
-    }
+    const uint32_t step = pairs ? 2 : 1;
+    for (uint32_t j = 0; j < rows; j += step, v += step * stride, panel += PANEL)
+        for (uint32_t c = 0; c < PANEL; c += LANES) {
+            const lanes x = load_columns(v, c, columns);
+            if (pairs)
+                lanes_store(panel + c,
+                            lanes_pairs(x, j + 1 < rows ? load_columns(v + stride, c, columns)
+                                                        : lanes_set(0.0f)));
+            else
+                lanes_store(panel + c, x);
+        }
 }
 
 static void pack(const struct head *h) {
@@ -113,12 +167,14 @@ static void pack(const struct head *h) {
     const uint32_t rows = h->span->key_rows, size = a->head_size;
     const float *k = a->k + h->span->key_first * a->k_stride + h->column;
     const float *v = a->v + h->span->key_first * a->v_stride + h->column;
-    for (uint32_t first = 0; first < rows; first += PANEL)
-        pack_keys(k + first * a->k_stride, a->k_stride, rows - first, size,
-                  h->keys + (size_t)first * size);
+    for (uint32_t first = 0; first < rows; first += PANEL) {
+        size_t stride = a->k_stride;
+        const float *from = rows_of(h, k + first * stride, &stride, smaller(rows - first, PANEL));
+        pack_keys(from, stride, rows - first, h->size, h->keys + (size_t)first * h->size);
+    }
     for (uint32_t first = 0; first < size; first += PANEL)
-        pack_values(v + first, a->v_stride, rows, size - first < PANEL ? size - first : PANEL,
-                    h->values + (size_t)first * rows);
+        pack_values(h->pairs, v + first, a->v_stride, rows, smaller(size - first, PANEL),
+                    h->values + (size_t)first * terms(h->pairs, rows));
 }
 
 /* Turns a row of products into e^(scale (product - largest)); returns their sum. */
@@ -157,30 +213,42 @@ static void tile_rows(const float *first, size_t stride, uint32_t rows, const fl
 }
 
 static void score(const struct head *h, const float *q, uint32_t queries) {
-    const struct dtr_attention *a = h->attention;
     const uint32_t keys = h->span->key_rows;
+    size_t stride = h->attention->q_stride;
+    q = rows_of(h, q, &stride, queries);
     for (uint32_t first = 0; first < keys; first += PANEL) {
-        const float *panel = h->keys + (size_t)first * a->head_size;
+        const float *panel = h->keys + (size_t)first * h->size;
         for (uint32_t i = 0; i < queries; i += TILE) {
             const float *row[TILE];
-            tile_rows(q + i * a->q_stride, a->q_stride, queries - i, row);
-            multiply_tile(row, panel, a->head_size, keys - first,
+            tile_rows(q + i * stride, stride, queries - i, row);
+            multiply_tile(h->pairs, row, panel, h->size, keys - first,
                           h->scores + i * h->score_stride + first, h->score_stride);
         }
     }
 }
 
+/* The softmax of each query's scores, but for the division by the sum of the row. */
+static void soften_rows(const struct head *h, uint32_t queries, float *sum) {
+    const uint32_t keys = h->span->key_rows;
+    for (uint32_t r = 0; r < queries; r++) {
+        float *row = h->scores + r * h->score_stride;
+        sum[r] = soften(row, keys, h->attention->scale);
+        if (h->pairs)
+            round_row(keys, row, row);
+    }
+}
+
 static void mix(const struct head *h, const float *sum, float *context, uint32_t queries) {
     const struct dtr_attention *a = h->attention;
-    const uint32_t size = a->head_size, keys = h->span->key_rows;
+    const uint32_t size = a->head_size, keys = terms(h->pairs, h->span->key_rows);
     for (uint32_t first = 0; first < size; first += PANEL) {
         const float *panel = h->values + (size_t)first * keys;
-        const uint32_t columns = size - first < PANEL ? size - first : PANEL;
+        const uint32_t columns = smaller(size - first, PANEL);
         for (uint32_t i = 0; i < queries; i += TILE) {
             const float *row[TILE];
             _Alignas(64) float tile[TILE][PANEL];
             tile_rows(h->scores + i * h->score_stride, h->score_stride, queries - i, row);
-            multiply_tile(row, panel, keys, columns, tile[0], PANEL);
+            multiply_tile(h->pairs, row, panel, keys, columns, tile[0], PANEL);
             for (uint32_t r = 0; r < TILE && i + r < queries; r++) {
                 float *y = context + (i + r) * a->context_stride + first;
                 const float factor = 1.0f / sum[i + r];
@@ -201,12 +269,11 @@ static void attend_head(const struct head *h, uint32_t first, uint32_t end) {
     const struct dtr_attention *a = h->attention;
     pack(h);
     for (uint32_t i = first; i < end; i += BLOCK) {
-        const uint32_t queries = end - i < BLOCK ? end - i : BLOCK;
+        const uint32_t queries = smaller(end - i, BLOCK);
         const size_t row = (size_t)h->span->query_first + i;
         float sum[BLOCK];
         score(h, a->q + row * a->q_stride + h->column, queries);
-        for (uint32_t r = 0; r < queries; r++)
-            sum[r] = soften(h->scores + r * h->score_stride, h->span->key_rows, a->scale);
+        soften_rows(h, queries, sum);
         mix(h, sum, a->context + row * a->context_stride + h->column, queries);
     }
 }
@@ -221,7 +288,12 @@ static uint32_t keys_max(const struct dtr_attention *a) {
 size_t DTR_NAME(attend_scratch)(const struct dtr_attention *attention) {
     const size_t keys = (size_t)panels(keys_max(attention)) * PANEL;
     const size_t size = (size_t)panels(attention->head_size) * PANEL;
-    return keys * (attention->head_size + size + BLOCK);
+    return keys * (attention->head_size + size + BLOCK) + ROUNDED * (size_t)attention->head_size;
+}
+
+/* Types that let factors be rounded to bfloat16, where the machine multiplies pairs. */
+static bool by_pairs(uint32_t dtype) {
+    return LANES_PAIRS && (dtype == DTR_BF16 || dtype == DTR_INT8);
 }
 
 /* The queries of all heads and spans are numbered through, head by head within a span, and dealt
@@ -229,9 +301,15 @@ size_t DTR_NAME(attend_scratch)(const struct dtr_attention *attention) {
 void DTR_NAME(attend)(const struct dtr_attention *attention, uint32_t part, uint32_t parts,
                       float *scratch) {
     const size_t keys = (size_t)panels(keys_max(attention)) * PANEL;
-    struct head head = {.attention = attention, .keys = scratch, .score_stride = keys};
+    const bool pairs = by_pairs(attention->dtype);
+    struct head head = {.attention = attention,
+                        .pairs = pairs,
+                        .size = terms(pairs, attention->head_size),
+                        .keys = scratch,
+                        .score_stride = keys};
     head.values = head.keys + keys * attention->head_size;
     head.scores = head.values + keys * panels(attention->head_size) * PANEL;
+    head.rows = head.scores + keys * BLOCK;
     uint64_t total = 0, at = 0;
     for (uint32_t s = 0; s < attention->spans_count; s++)
         total += (uint64_t)attention->spans[s].query_rows * attention->heads;

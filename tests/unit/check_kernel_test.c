@@ -33,6 +33,8 @@ enum fault {
     ATTENTION_FORGETS_SCALE,
     ATTENTION_OVERFLOWS,
     ATTENTION_SEES_ONE_KEY_LESS,
+    ATTENTION_ROUNDS_FLOATS,
+    ATTENTION_ROUNDS_TOO_COARSELY,
     NORM_FORGETS_RESIDUAL,
     NORM_CANCELS,
     MOMENTS_GIVE_VARIANCE,
@@ -157,6 +159,16 @@ static int naive_linear(void *self, void *opaque, uint32_t rows, const float *x,
     return DTR_OK;
 }
 
+/* Of a product in the attention. */
+static double factor(const struct naive *naive, const struct dtr_attention *a, float x) {
+    const bool pairs = a->dtype == DTR_BF16 || a->dtype == DTR_INT8;
+    if (naive->fault == ATTENTION_ROUNDS_FLOATS && !pairs)
+        return (double)x * (1 + 0x1p-9);
+    if (naive->fault == ATTENTION_ROUNDS_TOO_COARSELY && pairs)
+        return (double)x * (1 + 0x1p-5);
+    return (double)x;
+}
+
 static void attend_query(const struct naive *naive, const struct dtr_attention *a,
                          const struct dtr_span *span, uint32_t query, size_t column) {
     const float *q = a->q + query * a->q_stride + column;
@@ -167,7 +179,7 @@ static void attend_query(const struct naive *naive, const struct dtr_attention *
         const float *k = a->k + (span->key_first + j) * a->k_stride + column;
         weight[j] = 0.0;
         for (uint32_t i = 0; i < a->head_size; i++)
-            weight[j] += (double)q[i] * (double)k[i];
+            weight[j] += factor(naive, a, q[i]) * factor(naive, a, k[i]);
         weight[j] *= naive->fault == ATTENTION_FORGETS_SCALE ? 1.0 : (double)a->scale;
         highest = fmax(highest, weight[j]);
     }

@@ -62,6 +62,8 @@ struct dtr_attention {
     size_t q_stride, k_stride, v_stride, context_stride;
     uint32_t spans_count;
     const struct dtr_span *spans;
+    uint32_t dtype; /* enum dtr_dtype of the linear layers around it: with DTR_BF16 and DTR_INT8 the
+                       factors of both products may be rounded to bfloat16, sums are float */
 };
 
 /* Layer normalisation (Ba et al. 2016) and its two halves, for rows whose columns lie on several

@@ -17,7 +17,7 @@ extern "C" {
 /* The major number changes when a member moves, goes or changes its sense; the minor number when
  * a member is appended.  A core loads plugins of its own major and of its own minor or an older. */
 #define DTR_ABI_MAJOR 1u
-#define DTR_ABI_MINOR 3u
+#define DTR_ABI_MINOR 4u
 
 enum dtr_kind { DTR_KERNEL = 1, DTR_TRANSPORT = 2, DTR_PLANNER = 3 };
 
