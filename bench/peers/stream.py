@@ -5,12 +5,13 @@
 #     stream.py PORT                            on one device: receives
 #     stream.py PORT ADDRESS REPEATS BYTES...   on another: sends, and prints bytes and microseconds
 #
-# The receiver says that all has come; half of an empty message's time there and back is taken off for that.
+# The bytes follow each other without a pause, REPEATS times, as the collectives do: while a sender waits for an answer, a
+# port that is shaped saves up, and then carries more than its rate.  What it has saved before is used up first.
 import socket
 import sys
 import time
 
-WARMUP = 3
+WARMUP_BYTES = 1 << 20
 
 
 def connect(address, port):
@@ -22,29 +23,30 @@ def connect(address, port):
     sys.exit("stream.py: nobody listens at %s:%d" % (address, port))
 
 
+def receive(peer, buffer, left):
+    while left:
+        got = peer.recv_into(buffer, min(left, len(buffer)))
+        if not got:
+            sys.exit("stream.py: the sender is gone")
+        left -= got
+
+
 def serve(port):
     buffer = bytearray(1 << 20)
     with socket.create_server(("", port)) as server:
         peer, _ = server.accept()
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while length := int(peer.recv(16, socket.MSG_WAITALL) or 0):
-        left = length
-        while left:
-            left -= peer.recv_into(buffer, min(left, len(buffer)))
-        peer.sendall(b"x")
+        receive(peer, buffer, WARMUP_BYTES)
+        begin = time.perf_counter()
+        receive(peer, buffer, length)
+        peer.sendall(b"%16d" % ((time.perf_counter() - begin) * 1e9))
 
 
-def transfer(peer, data):
-    peer.sendall(b"%16d" % len(data))
-    begin = time.perf_counter()
-    peer.sendall(data)
-    peer.recv(1)
-    return time.perf_counter() - begin
-
-
-def mean(peer, size, repeats):
-    data = bytes(size)
-    return sum([transfer(peer, data) for _ in range(WARMUP + repeats)][WARMUP:]) / repeats
+def stream(peer, length):
+    """Nanoseconds from the last byte before to the last byte, where they arrive."""
+    peer.sendall(b"%16d" % length)
+    peer.sendall(bytes(WARMUP_BYTES + length))
+    return int(peer.recv(16, socket.MSG_WAITALL))
 
 
 port = int(sys.argv[1])
@@ -52,9 +54,7 @@ if len(sys.argv) == 2:
     serve(port)
 else:
     peer = connect(sys.argv[2], port)
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     repeats = int(sys.argv[3])
-    back = mean(peer, 1, 10 * repeats) / 2
     for size in map(int, sys.argv[4:]):
-        print(size, "%.1f" % ((mean(peer, size, repeats) - back) * 1e6), flush=True)
+        print(size, "%.1f" % (stream(peer, repeats * size) / repeats / 1e3), flush=True)
     peer.sendall(b"%16d" % 0)
