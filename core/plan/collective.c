@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "plan/account.h"
 #include "plan/builder.h"
+#include "plan/parcel.h"
 #include "plan/plan.h"
 #include "plan/wire.h"
 
@@ -237,17 +239,41 @@ static double slowdown(const struct chooser *c, enum dtr_collective_kind kind,
     return message < collision_bytes ? jostling : collision;
 }
 
+/* What a collective takes at least: the time in which a port lets out what its device sends. */
+static double least_s(const struct chooser *c) {
+    double most_s = 0;
+    for (uint32_t i = 0; i < c->devices; i++) {
+        const struct dtr_schedule *schedule = c->schedules[i];
+        double rate = 0;
+        uint64_t sent, received;
+        for (uint32_t j = 0; j < c->devices; j++)
+            if (j != i)
+                rate = fmax(rate, c->real[(size_t)i * c->all + j].bytes_per_s);
+        for (uint32_t j = 0; j < schedule->collectives_count; j++) {
+            dtr_account_collective(schedule, &schedule->collectives[j], &sent, &received);
+            most_s = fmax(most_s, (double)sent / rate);
+        }
+    }
+    return most_s;
+}
+
+/* The classes from `first` to `last`, with a matrix of `bytes`. */
 static int try_sizes(struct chooser *c, enum dtr_collective_kind kind, enum dtr_algorithm algorithm,
-                     double bytes, struct dtr_error *error) {
+                     double bytes, uint32_t first, uint32_t last, struct dtr_error *error) {
+    const double bound_s = least_s(c) / bytes;
     int status = DTR_OK;
-    for (uint32_t size_class = CLASS_LEAST; size_class <= CLASS_MOST && !status; size_class++) {
+    for (uint32_t size_class = first; size_class <= last && !status; size_class++) {
         /* In the middle of its class, as far as ratios go. */
         const double size = (double)(UINT64_C(1) << size_class) * 1.5;
-        double latency_s;
-        status = try_size(c, size / bytes, &latency_s, error);
-        latency_s *= slowdown(c, kind, algorithm, size);
+        const double slower = slowdown(c, kind, algorithm, size);
         /* Fewer messages are worth something where the clock sees no difference. */
-        if (status || latency_s > 0.98 * c->best_s[size_class])
+        const double wanted_s = 0.98 * c->best_s[size_class];
+        double latency_s;
+        if (bound_s * size * slower > wanted_s)
+            continue;
+        status = try_size(c, size / bytes, &latency_s, error);
+        latency_s *= slower;
+        if (status || latency_s > wanted_s)
             continue;
         c->best_s[size_class] = latency_s;
         dtr_ways_set(c->ways, kind, c->count_class, size_class, algorithm);
@@ -255,17 +281,32 @@ static int try_sizes(struct chooser *c, enum dtr_collective_kind kind, enum dtr_
     return status;
 }
 
-static int try_algorithm(struct chooser *c, enum dtr_collective_kind kind,
-                         enum dtr_algorithm algorithm, struct dtr_error *error) {
+/* With one matrix: what is cut into parcels, and what is not, is the same at all these sizes. */
+static int try_shape(struct chooser *c, enum dtr_collective_kind kind, enum dtr_algorithm algorithm,
+                     uint32_t rows, uint32_t columns, uint32_t first, uint32_t last,
+                     struct dtr_error *error) {
     const struct dtr_collective_shape shape = {
-        .kind = kind, .devices = c->devices, .rows = c->devices, .columns = 4 * c->devices};
+        .kind = kind, .devices = c->devices, .rows = rows, .columns = columns};
+    const double bytes = (double)dtr_wire_bytes(DTR_F32, rows, (uint64_t)rows * columns);
     int status = lower_all(&shape, algorithm, c->schedules, error);
     if (!status)
-        status = try_sizes(
-            c, kind, algorithm,
-            (double)dtr_wire_bytes(DTR_F32, shape.rows, (uint64_t)shape.rows * shape.columns),
-            error);
+        status = try_sizes(c, kind, algorithm, bytes, first, last, error);
     free_all(c->schedules, c->devices);
+    return status;
+}
+
+/* A small matrix where messages travel whole, and one with as many parcels as there may be. */
+static int try_algorithm(struct chooser *c, enum dtr_collective_kind kind,
+                         enum dtr_algorithm algorithm, struct dtr_error *error) {
+    const uint32_t cut = dtr_passes_on(kind, algorithm)
+                             ? dtr_size_class(2ull * DTR_PARCEL_BYTES * c->devices)
+                             : CLASS_MOST + 1;
+    const uint32_t rows = DTR_PARCELS_MOST * c->devices;
+    const uint32_t columns = DTR_PARCEL_BYTES / sizeof(float);
+    int status =
+        try_shape(c, kind, algorithm, c->devices, 4 * c->devices, CLASS_LEAST, cut - 1, error);
+    if (!status && cut <= CLASS_MOST)
+        status = try_shape(c, kind, algorithm, rows, columns, cut, CLASS_MOST, error);
     return status;
 }
 

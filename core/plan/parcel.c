@@ -8,19 +8,46 @@
 
 /* --- cutting ---------------------------------------------------------------------------------- */
 
-/* Round a ring a message is passed on while it comes, in parcels of at least so many bytes. */
-enum { PARCEL_BYTES = 32768, PARCELS_MOST = 4 };
-
 uint32_t dtr_parcel_count(const struct dtr_collective *collective,
                           const struct dtr_message *message) {
     if (!dtr_collective_passes_on(collective))
         return 1;
-    uint64_t most = dtr_wire_bytes(collective->wire, message->rows, message->values) / PARCEL_BYTES;
-    if (most > PARCELS_MOST)
-        most = PARCELS_MOST;
+    uint64_t most =
+        dtr_wire_bytes(collective->wire, message->rows, message->values) / DTR_PARCEL_BYTES;
+    if (most > DTR_PARCELS_MOST)
+        most = DTR_PARCELS_MOST;
     if (most > message->rows)
         most = message->rows;
     return most > 1 ? (uint32_t)most : 1;
+}
+
+bool dtr_message_is_alone(const struct dtr_schedule *schedule,
+                          const struct dtr_collective *collective, uint32_t index) {
+    const struct dtr_message *all = &schedule->messages[collective->message];
+    uint32_t coming = 0, i = index;
+    while (i && all[i - 1].round == all[index].round)
+        i--;
+    for (; i < collective->messages && all[i].round == all[index].round; i++)
+        coming += dtr_message_comes(&all[i]);
+    return coming == 1 && dtr_message_comes(&all[index]);
+}
+
+static bool same_views(const struct dtr_schedule *schedule, const struct dtr_message *a,
+                       const struct dtr_message *b) {
+    return a->views == b->views && !memcmp(&schedule->views[a->view], &schedule->views[b->view],
+                                           a->views * sizeof *schedule->views);
+}
+
+int32_t dtr_message_source(const struct dtr_schedule *schedule,
+                           const struct dtr_collective *collective, uint32_t index) {
+    const struct dtr_message *all = &schedule->messages[collective->message];
+    if (!dtr_collective_passes_on(collective) || dtr_message_comes(&all[index]))
+        return -1;
+    for (uint32_t i = index; i-- && all[i].round + 1 >= all[index].round;)
+        if (all[i].round < all[index].round && same_views(schedule, &all[i], &all[index]) &&
+            dtr_message_is_alone(schedule, collective, i))
+            return (int32_t)i;
+    return -1;
 }
 
 bool dtr_parcel_next(struct dtr_parcel_walk *walk, struct dtr_view *view) {

@@ -22,15 +22,32 @@ static inline bool dtr_message_comes(const struct dtr_message *message) {
 }
 
 /* Whether what comes goes on while more of it is coming, instead of round by round. */
-static inline bool dtr_collective_passes_on(const struct dtr_collective *collective) {
-    return collective->algorithm == DTR_RING && collective->kind != DTR_ALL_TO_ALL;
+static inline bool dtr_passes_on(enum dtr_collective_kind kind, enum dtr_algorithm algorithm) {
+    return algorithm == DTR_RING && kind != DTR_ALL_TO_ALL;
 }
+
+static inline bool dtr_collective_passes_on(const struct dtr_collective *collective) {
+    return dtr_passes_on(collective->kind, collective->algorithm);
+}
+
+/* Round a ring a message is cut into parcels of at least so many bytes, but no more than so many.
+ */
+enum { DTR_PARCEL_BYTES = 32768, DTR_PARCELS_MOST = 4 };
 
 /* How many parcels a message is cut into; both its ends come to the same. */
 uint32_t dtr_parcel_count(const struct dtr_collective *collective,
                           const struct dtr_message *message);
 
-/* The index-th of them. */
+/* Whether what comes is the only message to come in its round; `index`: among the collective's. */
+bool dtr_message_is_alone(const struct dtr_schedule *schedule,
+                          const struct dtr_collective *collective, uint32_t index);
+
+/* The message that another passes on, parcel by parcel, as it is or as it became by adding: what
+ * came alone in the round before.  -1: none.  Both indices are among the collective's. */
+int32_t dtr_message_source(const struct dtr_schedule *schedule,
+                           const struct dtr_collective *collective, uint32_t index);
+
+/* The index-th of a message's parcels. */
 struct dtr_parcel dtr_parcel_at(const struct dtr_schedule *schedule,
                                 const struct dtr_collective *collective,
                                 const struct dtr_message *message, uint32_t index);

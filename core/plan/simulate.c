@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Events in the order of time: a device comes to its next step; a message begins to leave, and to
- * come in; the port of a receiver may have something through.  A message that was posted is out of
+ * Events in the order of time: a device comes to its next step; a parcel begins to leave, and to
+ * come in; the port of a receiver may have something through.  A parcel that was posted is out of
  * the sender's hands: transports buffer what their port cannot yet carry.
  */
 #include "plan/simulate.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "plan/parcel.h"
 #include "plan/ports.h"
 #include "plan/wire.h"
 
@@ -33,7 +34,15 @@ struct flight {
     bool begun, complete;
 };
 
-/* A message in the queue of its sender's port. */
+/* How far a message is, on the device that sends or receives it. */
+struct course {
+    uint8_t onward;  /* how many further that message is that passes on what comes; 0: none */
+    bool passes;     /* it is one that does: it does not wait for its round */
+    uint8_t parcels; /* that it is cut into */
+    uint8_t done;    /* of them that came, or were posted */
+};
+
+/* A parcel in the queue of its sender's port. */
 struct posted {
     double leaves_s, bytes;
     uint32_t message, tag;
@@ -56,6 +65,7 @@ struct receive {
 struct device {
     const struct dtr_schedule *schedule;
     double now_s;
+    double posting_s; /* until then it is busy with messages */
     double compute_s, communicate_s;
     uint32_t step;
     uint32_t port_changes;
@@ -64,7 +74,7 @@ struct device {
     const struct flight *waits_for; /* NULL: it does not wait */
     double waits_since_s;
     struct flight *flights;   /* [tags] */
-    uint8_t *arrived;         /* [messages] */
+    struct course *courses;   /* [messages] */
     struct receive *receives; /* a hash table for each collective */
 };
 
@@ -163,17 +173,6 @@ static bool find_receive(const struct simulator *s, uint32_t sender, struct lett
     return receives[at].message != 0;
 }
 
-/* With what the port could carry in the time that a message takes whatever its length. */
-static double bytes_of(const struct simulator *s, uint32_t sender,
-                       const struct dtr_message *message, uint8_t wire) {
-    const double bytes = (double)dtr_wire_bytes(wire, message->rows, message->values);
-    const double message_s = s->cost->message_s;
-    return message_s > 0
-               ? bytes + message_s *
-                             s->cost->link[(size_t)sender * s->count + message->peer].bytes_per_s
-               : bytes;
-}
-
 static int32_t new_letter(struct simulator *s) {
     if (s->spare_letter >= 0) {
         const int32_t index = s->spare_letter;
@@ -221,15 +220,21 @@ static void push_departure(struct simulator *s, uint32_t sender) {
                            .kind = DEPARTS});
 }
 
+/* The next parcel of a message. */
 static void post(struct simulator *s, uint32_t sender, uint32_t index,
                  const struct dtr_collective *collective, double now_s) {
     struct device *from = &s->devices[sender];
-    const double bytes = bytes_of(s, sender, &from->schedule->messages[index], collective->wire);
+    struct course *course = &from->courses[index];
+    const struct dtr_message *message = &from->schedule->messages[index];
+    const double bytes =
+        (double)dtr_wire_bytes(collective->wire, message->rows, message->values) / course->parcels;
     struct posted *posted = queue(s, from);
     if (!posted)
         return;
+    course->done++;
+    from->posting_s = fmax(now_s, from->posting_s) + s->cost->message_s;
     *posted = (struct posted){
-        .leaves_s = dtr_ports_send(s->ports, sender, bytes, now_s),
+        .leaves_s = dtr_ports_send(s->ports, sender, bytes, from->posting_s),
         .bytes = bytes,
         .message = index,
         .tag = collective->tag,
@@ -288,12 +293,14 @@ static void begin_round(struct simulator *s, uint32_t index, struct flight *flig
         for (; flight->next < c->messages; flight->next++) {
             const uint32_t i = c->message + flight->next;
             const struct dtr_message *message = &device->schedule->messages[i];
+            const struct course *course = &device->courses[i];
             if (message->round != flight->round)
                 break;
-            if (message->kind == DTR_MESSAGE_SEND)
+            if (dtr_message_comes(message))
+                flight->unfinished += course->done < course->parcels;
+            while (!dtr_message_comes(message) && !course->passes &&
+                   course->done < course->parcels && !s->status)
                 post(s, index, i, c, now_s);
-            else if (!device->arrived[i])
-                flight->unfinished++;
         }
         if (flight->unfinished)
             return;
@@ -301,14 +308,36 @@ static void begin_round(struct simulator *s, uint32_t index, struct flight *flig
     complete(s, index, flight, now_s);
 }
 
-static void finish_message(struct simulator *s, int32_t index, double now_s) {
+/* What has come of a message goes on, where another passes it on. */
+static void pass_on(struct simulator *s, uint32_t index, const struct flight *flight,
+                    const struct course *came, double now_s) {
+    const uint32_t message = (uint32_t)(came - s->devices[index].courses) + came->onward;
+    while (came->onward && came[came->onward].done < came->done && !s->status)
+        post(s, index, message, flight->collective, now_s);
+}
+
+/* With what came before the device had part in it. */
+static void begin(struct simulator *s, uint32_t index, struct flight *flight, double now_s) {
+    const struct dtr_collective *collective = flight->collective;
+    const struct course *courses = s->devices[index].courses + collective->message;
+    flight->begun = true;
+    begin_round(s, index, flight, now_s);
+    for (uint32_t i = 0; i < collective->messages; i++)
+        pass_on(s, index, flight, &courses[i], now_s);
+}
+
+static void finish_parcel(struct simulator *s, int32_t index, double now_s) {
     const struct letter letter = s->letters[index];
     struct device *device = &s->devices[letter.to];
     struct flight *flight = &device->flights[letter.tag];
+    struct course *course = &device->courses[letter.message];
     free_letter(s, index);
-    device->arrived[letter.message] = 1;
+    course->done++;
     /* It may come before the device has begun to wait for it. */
-    if (!flight->begun || flight->round != letter.round || --flight->unfinished)
+    if (!flight->begun)
+        return;
+    pass_on(s, letter.to, flight, course, now_s);
+    if (course->done < course->parcels || flight->round != letter.round || --flight->unfinished)
         return;
     flight->round++;
     begin_round(s, letter.to, flight, now_s);
@@ -316,11 +345,11 @@ static void finish_message(struct simulator *s, int32_t index, double now_s) {
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
-static void finish_messages(struct simulator *s, uint32_t to, double now_s) {
+static void finish_parcels(struct simulator *s, uint32_t to, double now_s) {
     uint32_t letter;
     dtr_ports_advance(s->ports, to, now_s);
     while (dtr_ports_take(s->ports, to, &letter))
-        finish_message(s, (int32_t)letter, now_s);
+        finish_parcel(s, (int32_t)letter, now_s);
 }
 
 /* The port's next event; those that were foreseen before do not count any more. */
@@ -338,7 +367,7 @@ static void enter(struct simulator *s, const struct event *event) {
         return;
     }
     const uint32_t to = letter->to;
-    finish_messages(s, to, event->time_s);
+    finish_parcels(s, to, event->time_s);
     if (dtr_ports_enter(s->ports, event->device, to, s->letters[event->what].bytes, event->what,
                         event->time_s))
         s->status = DTR_E_MEMORY;
@@ -348,7 +377,7 @@ static void enter(struct simulator *s, const struct event *event) {
 static void pass_port(struct simulator *s, const struct event *event) {
     if (event->what != s->devices[event->device].port_changes)
         return;
-    finish_messages(s, event->device, event->time_s);
+    finish_parcels(s, event->device, event->time_s);
     foresee(s, event->device);
 }
 
@@ -364,8 +393,7 @@ static void resume(struct simulator *s, uint32_t index) {
             struct flight *flight = flight_of(device, step);
             device->now_s += s->cost->start_s;
             device->communicate_s += s->cost->start_s;
-            flight->begun = true;
-            begin_round(s, index, flight, device->now_s);
+            begin(s, index, flight, device->now_s);
         } else if (step->kind == DTR_STEP_WAIT) {
             const struct flight *flight = flight_of(device, step);
             if (flight->complete)
@@ -413,13 +441,28 @@ static void list_receives(struct device *device, const struct flight *flight) {
             list_receive(device, flight, collective->message + i);
 }
 
+static void chart_courses(struct device *device, const struct dtr_collective *collective) {
+    const struct dtr_schedule *schedule = device->schedule;
+    struct course *courses = device->courses + collective->message;
+    for (uint32_t i = 0; i < collective->messages; i++) {
+        const struct dtr_message *message = &schedule->messages[collective->message + i];
+        const int32_t source = dtr_message_source(schedule, collective, i);
+        courses[i] = (struct course){.passes = source >= 0,
+                                     .parcels = (uint8_t)dtr_parcel_count(collective, message)};
+        if (source >= 0)
+            courses[source].onward = (uint8_t)(i - (uint32_t)source);
+    }
+}
+
 static int prepare_device(struct simulator *s, struct device *device,
                           const struct dtr_schedule *schedule) {
     *device = (struct device){.schedule = schedule};
     device->flights = calloc((size_t)s->tags + 1, sizeof *device->flights);
-    device->arrived = calloc((size_t)schedule->messages_count + 1, 1);
-    if (!device->flights || !device->arrived)
+    device->courses = calloc((size_t)schedule->messages_count + 1, sizeof *device->courses);
+    if (!device->flights || !device->courses)
         return DTR_E_MEMORY;
+    for (uint32_t i = 0; i < schedule->collectives_count; i++)
+        chart_courses(device, &schedule->collectives[i]);
     device->receives = calloc((size_t)lay_out_flights(device) + 1, sizeof *device->receives);
     if (!device->receives)
         return DTR_E_MEMORY;
@@ -472,7 +515,7 @@ static void run(struct simulator *s) {
 static void clean_up(struct simulator *s) {
     for (uint32_t i = 0; s->devices && i < s->count; i++) {
         free(s->devices[i].flights);
-        free(s->devices[i].arrived);
+        free(s->devices[i].courses);
         free(s->devices[i].receives);
         free(s->devices[i].posted);
     }

@@ -20,7 +20,7 @@ struct dtr_cost {
     double (*step_s)(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step);
     const struct dtr_link *link; /* [from][to] */
     double start_s;              /* of beginning or awaiting a collective */
-    double message_s;            /* what a message takes of its ports beside its bytes */
+    double message_s;            /* of a message's or a parcel's sender, before its port has it */
     double round_s;              /* how much later than the latency a message is noticed */
 };
 

@@ -8,37 +8,14 @@
 
 /* --- parcels ---------------------------------------------------------------------------------- */
 
-/* Whether a message is the only one that comes in its round. */
-static bool is_alone(const struct dtr_message *all, uint32_t count, uint32_t index) {
-    uint32_t coming = 0, i = index;
-    while (i && all[i - 1].round == all[index].round)
-        i--;
-    for (; i < count && all[i].round == all[index].round; i++)
-        coming += dtr_message_comes(&all[i]);
-    return coming == 1 && dtr_message_comes(&all[index]);
-}
-
-static bool same_views(const struct dtr_schedule *schedule, const struct dtr_message *a,
-                       const struct dtr_message *b) {
-    return a->views == b->views && !memcmp(&schedule->views[a->view], &schedule->views[b->view],
-                                           a->views * sizeof *schedule->views);
-}
-
-/* What came alone in the round before, and is sent as it is or as it became by adding. */
-static const struct dtr_flight_parcel *source_of(const struct dtr_schedule *schedule,
-                                                 const struct dtr_flight *flight,
-                                                 const struct dtr_flight_parcel *parcel) {
-    const struct dtr_message *sent = parcel->cut.message;
-    for (const struct dtr_flight_parcel *other = parcel;
-         !dtr_message_comes(sent) && other-- != flight->parcels;) {
-        const struct dtr_message *came = other->cut.message;
-        if (came->round + 1 < sent->round)
-            break;
-        if (other->alone && came->round < sent->round &&
-            other->cut.rows.begin == parcel->cut.rows.begin &&
-            other->cut.rows.end == parcel->cut.rows.end && same_views(schedule, came, sent))
+/* The same rows of the message that it passes on. */
+static const struct dtr_flight_parcel *source_of(const struct dtr_flight *flight,
+                                                 const struct dtr_flight_parcel *parcel,
+                                                 const struct dtr_message *source) {
+    const struct dtr_flight_parcel *other = parcel;
+    while (other != flight->parcels)
+        if ((--other)->cut.message == source && other->cut.rows.begin == parcel->cut.rows.begin)
             return other;
-    }
     return NULL;
 }
 
@@ -52,18 +29,18 @@ static void fill_flight(struct dtr_flights *flights, struct dtr_flight *flight,
     uint64_t staging = collective->staging;
     for (uint32_t i = 0; i < collective->messages; i++) {
         const uint32_t parcels = dtr_parcel_count(collective, &messages[i]);
+        const int32_t source = dtr_message_source(schedule, collective, i);
         const bool alone =
-            dtr_collective_passes_on(collective) && is_alone(messages, collective->messages, i);
+            dtr_collective_passes_on(collective) && dtr_message_is_alone(schedule, collective, i);
         for (uint32_t j = 0; j < parcels; j++) {
             struct dtr_flight_parcel *parcel = &flight->parcels[flight->count++];
             parcel->cut = dtr_parcel_at(schedule, collective, &messages[i], j);
             parcel->alone = alone;
+            parcel->source = source < 0 ? NULL : source_of(flight, parcel, &messages[source]);
             parcel->staging = staging;
             staging += dtr_parcel_room(&parcel->cut);
         }
     }
-    for (uint32_t i = 0; i < flight->count && dtr_collective_passes_on(collective); i++)
-        flight->parcels[i].source = source_of(schedule, flight, &flight->parcels[i]);
     flights->parcels_count += flight->count;
 }
 

@@ -392,7 +392,9 @@ static void small_ones_save_what_is_dear(void **state) {
     assert_int_equal(chosen(&dear_rounds, DTR_ALL_GATHER, 256), DTR_DIRECT);
     assert_int_equal(chosen(&dear_rounds, DTR_ALL_REDUCE, 256), DTR_ONE_SHOT);
     assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 4096), DTR_ONE_SHOT);
-    assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 4 << 20), DTR_DIRECT);
+    assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 1 << 20), DTR_DIRECT);
+    /* So much that a ring, which passes it on as it comes, is never idle. */
+    assert_int_equal(chosen(&far, DTR_ALL_REDUCE, 4 << 20), DTR_RING);
 }
 
 /* A latency and a port's time for each round, and what messages and rounds cost beside them. */
@@ -409,8 +411,31 @@ static void its_time_adds_up(void **state) {
     assert_int_equal(dtr_collective_predict(&shape, DTR_DIRECT, &cost, &straight_s, &error),
                      DTR_OK);
     assert_int_equal(dtr_collective_predict(&shape, DTR_BRUCK, &cost, &stepped_s, &error), DTR_OK);
-    assert_true(fabs(straight_s - (100e-6 + 3 * (8e-6 + 3e-6) + 7e-6)) < 1e-9);
+    assert_true(fabs(straight_s - (100e-6 + 3e-6 + 3 * 8e-6 + 7e-6)) < 1e-9);
     assert_true(fabs(stepped_s - (2 * (100e-6 + 3e-6 + 7e-6) + 3 * 8e-6)) < 1e-9);
+}
+
+static double ring_s(double latency_s, uint32_t columns) {
+    struct dtr_link link[16];
+    for (size_t i = 0; i < 16; i++)
+        link[i] = (struct dtr_link){latency_s, 125e6};
+    const struct dtr_collective_shape shape = {
+        .kind = DTR_ALL_GATHER, .devices = 4, .rows = 16, .columns = columns};
+    const struct dtr_cost cost = {.link = link, .message_s = 3e-6, .round_s = 7e-6};
+    struct dtr_error error = {0};
+    double took_s;
+    assert_int_equal(dtr_collective_predict(&shape, DTR_RING, &cost, &took_s, &error), DTR_OK);
+    return took_s;
+}
+
+/* Four parcels of 32 KiB a message.  A port has the next to pass on before its last has left, or
+ * waits for the first of it in each round; messages that are not cut wait for all of it. */
+static void what_is_passed_on_does_not_wait(void **state) {
+    (void)state;
+    const double parcel_s = 32768 / 125e6;
+    assert_true(fabs(ring_s(100e-6, 8192) - (12 * parcel_s + 110e-6)) < 1e-9);
+    assert_true(fabs(ring_s(2e-3, 8192) - (6 * parcel_s + 3 * 2010e-6)) < 1e-9);
+    assert_true(fabs(ring_s(100e-6, 100) - 3 * (1600 / 125e6 + 110e-6)) < 1e-9);
 }
 
 static void many_devices_with_dear_messages_do_not(void **state) {
@@ -499,6 +524,7 @@ int main(void) {
         cmocka_unit_test(few_devices_go_straight),
         cmocka_unit_test(small_ones_save_what_is_dear),
         cmocka_unit_test(its_time_adds_up),
+        cmocka_unit_test(what_is_passed_on_does_not_wait),
         cmocka_unit_test(many_devices_with_dear_messages_do_not),
         cmocka_unit_test(very_many_take_few_rounds),
         cmocka_unit_test(what_collides_goes_one_by_one),
