@@ -5,13 +5,14 @@
 #     stream.py PORT                            on one device: receives
 #     stream.py PORT ADDRESS REPEATS BYTES...   on another: sends, and prints bytes and microseconds
 #
-# The bytes follow each other without a pause, REPEATS times, as the collectives do: while a sender waits for an answer, a
-# port that is shaped saves up, and then carries more than its rate.  What it has saved before is used up first.
+# The bytes follow each other without a pause, REPEATS times and at least a MiB of them, as the collectives do: while a sender
+# waits for an answer, a port that is shaped saves up, and then carries more than its rate.  What it has saved before is used
+# up first.
 import socket
 import sys
 import time
 
-WARMUP_BYTES = 1 << 20
+WARMUP_BYTES = LEAST_BYTES = 1 << 20
 
 
 def connect(address, port):
@@ -54,7 +55,7 @@ if len(sys.argv) == 2:
     serve(port)
 else:
     peer = connect(sys.argv[2], port)
-    repeats = int(sys.argv[3])
     for size in map(int, sys.argv[4:]):
+        repeats = max(int(sys.argv[3]), LEAST_BYTES // size)
         print(size, "%.1f" % (stream(peer, repeats * size) / repeats / 1e3), flush=True)
     peer.sendall(b"%16d" % 0)

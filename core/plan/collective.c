@@ -214,6 +214,7 @@ struct chooser {
     struct dtr_cost cost;
     struct dtr_link *link; /* [devices][devices] as the size under test sees it */
     const struct dtr_link *real;
+    double real_byte_s;
     double *waited_s;
     struct dtr_schedule *schedules[DEVICES_MOST];
     double best_s[DTR_SIZE_CLASSES];
@@ -226,6 +227,7 @@ static int try_size(struct chooser *c, double scale, double *latency_p, struct d
         c->link[i] = c->real[(size_t)from * c->all + to];
         c->link[i].bytes_per_s /= scale;
     }
+    c->cost.byte_s = c->real_byte_s * scale;
     return simulate(c->schedules, c->devices, &c->cost, c->waited_s, latency_p, error);
 }
 
@@ -353,8 +355,12 @@ static int choose_class(struct chooser *c, struct dtr_error *error) {
 int dtr_collective_choose(struct dtr_ways *ways, uint32_t devices, const struct dtr_cost *cost,
                           bool collides, struct dtr_error *error) {
     const uint32_t most = devices < DEVICES_MOST ? devices : DEVICES_MOST;
-    struct chooser c = {
-        .ways = ways, .all = devices, .collides = collides, .cost = *cost, .real = cost->link};
+    struct chooser c = {.ways = ways,
+                        .all = devices,
+                        .collides = collides,
+                        .cost = *cost,
+                        .real = cost->link,
+                        .real_byte_s = cost->byte_s};
     if (devices < 2)
         return DTR_OK;
     c.link = malloc((size_t)most * most * sizeof *c.link);

@@ -237,6 +237,7 @@ static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduc
         .link = reduced->link,
         .start_s = dtr_profile_start_s(),
         .message_s = reduced->profile->message_s,
+        .byte_s = dtr_profile_byte_s(),
         .round_s = reduced->profile->round_s,
     };
     struct dtr_simulation simulation = {

@@ -13,9 +13,9 @@
 #include "config/ini.h"
 #include "plan/route.h"
 
-/* What the engine takes to begin a collective, or to see that it is complete; what memory carries
- * in a copy. */
-static const double start_s = 10e-6, copy_bytes_per_s = 6e9;
+/* What the engine takes to begin a collective, or to see that it is complete; what a system's
+ * network takes about to move a byte; what memory carries in a copy. */
+static const double start_s = 10e-6, byte_s = 0.5e-9, copy_bytes_per_s = 6e9;
 
 /* Rows: close together where a device changes from reading weights to computing with them. */
 static const uint32_t ladder[] = {1, 4, 8, 12, 16, 24, 32, 64, 128, 512};
@@ -521,4 +521,8 @@ double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device) {
 
 double dtr_profile_start_s(void) {
     return start_s;
+}
+
+double dtr_profile_byte_s(void) {
+    return byte_s;
 }

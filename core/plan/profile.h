@@ -60,8 +60,9 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
 double dtr_profile_step_s(const struct dtr_profile *profile, uint32_t device,
                           const struct dtr_schedule *schedule, const struct dtr_step *step);
 
-/* Of beginning or awaiting a collective. */
+/* Of beginning or awaiting a collective; of a byte that a transport moves, at most. */
 double dtr_profile_start_s(void);
+double dtr_profile_byte_s(void);
 
 /* The device's speed in the linear layers that it spends its time in. */
 double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device);

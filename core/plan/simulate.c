@@ -65,7 +65,6 @@ struct receive {
 struct device {
     const struct dtr_schedule *schedule;
     double now_s;
-    double posting_s; /* until then it is busy with messages */
     double compute_s, communicate_s;
     uint32_t step;
     uint32_t port_changes;
@@ -173,6 +172,22 @@ static bool find_receive(const struct simulator *s, uint32_t sender, struct lett
     return receives[at].message != 0;
 }
 
+/* Of the next parcel, and what its port could carry in the rest of the time that it takes.  What a
+ * message takes of its sender is measured where ports are idle, and comes on top; when further
+ * parcels are at hand the port is still busy with those before, unless the sender is slower. */
+static double bytes_of(const struct simulator *s, uint32_t sender,
+                       const struct dtr_message *message, uint8_t wire,
+                       const struct course *course) {
+    const struct dtr_cost *cost = s->cost;
+    const double rate = cost->link[(size_t)sender * s->count + message->peer].bytes_per_s;
+    const double bytes =
+        (double)dtr_wire_bytes(wire, message->rows, message->values) / course->parcels;
+    if (!course->done)
+        return bytes + cost->message_s * rate;
+    const double sender_s = cost->message_s + fmin(bytes / rate, bytes * cost->byte_s);
+    return fmax(bytes, sender_s * rate);
+}
+
 static int32_t new_letter(struct simulator *s) {
     if (s->spare_letter >= 0) {
         const int32_t index = s->spare_letter;
@@ -225,16 +240,14 @@ static void post(struct simulator *s, uint32_t sender, uint32_t index,
                  const struct dtr_collective *collective, double now_s) {
     struct device *from = &s->devices[sender];
     struct course *course = &from->courses[index];
-    const struct dtr_message *message = &from->schedule->messages[index];
     const double bytes =
-        (double)dtr_wire_bytes(collective->wire, message->rows, message->values) / course->parcels;
+        bytes_of(s, sender, &from->schedule->messages[index], collective->wire, course);
     struct posted *posted = queue(s, from);
     if (!posted)
         return;
     course->done++;
-    from->posting_s = fmax(now_s, from->posting_s) + s->cost->message_s;
     *posted = (struct posted){
-        .leaves_s = dtr_ports_send(s->ports, sender, bytes, from->posting_s),
+        .leaves_s = dtr_ports_send(s->ports, sender, bytes, now_s),
         .bytes = bytes,
         .message = index,
         .tag = collective->tag,

@@ -302,6 +302,7 @@ static int suit_links(const struct dtr_experiment *experiment, const struct dtr_
         .link = profile ? profile->link : usual,
         .start_s = dtr_profile_start_s(),
         .message_s = profile ? profile->message_s : 0,
+        .byte_s = dtr_profile_byte_s(),
         .round_s = profile ? profile->round_s : 0,
     };
     const int status = cost.link ? dtr_collective_choose(ways, devices, &cost, collide, error)
