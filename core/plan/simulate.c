@@ -460,10 +460,11 @@ static void chart_courses(struct device *device, const struct dtr_collective *co
     for (uint32_t i = 0; i < collective->messages; i++) {
         const struct dtr_message *message = &schedule->messages[collective->message + i];
         const int32_t source = dtr_message_source(schedule, collective, i);
-        courses[i] = (struct course){.passes = source >= 0,
-                                     .parcels = (uint8_t)dtr_parcel_count(collective, message)};
-        if (source >= 0)
-            courses[source].onward = (uint8_t)(i - (uint32_t)source);
+        courses[i] = (struct course){.parcels = (uint8_t)dtr_parcel_count(collective, message)};
+        if (source < 0 || i - (uint32_t)source > UINT8_MAX || courses[source].onward)
+            continue;
+        courses[source].onward = (uint8_t)(i - (uint32_t)source);
+        courses[i].passes = true;
     }
 }
 
