@@ -296,9 +296,6 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
     if (opened < 0)
         return DTR_E_MEMORY;
     struct lane *lane = &ports->lanes[opened];
-    /* One leaves after the other: what is still coming of the last one is rounding. */
-    if (lane->rate > 0)
-        lane->waiting += lane->rate * fmax(lane->until_s - now_s, 0);
     ports->parcels[index] = (struct parcel){.bytes = bytes, .token = token, .next = -1};
     if (lane->first < 0)
         lane->first = index;
@@ -306,7 +303,8 @@ int dtr_ports_enter(struct dtr_ports *ports, uint32_t from, uint32_t to, double 
         ports->parcels[lane->last].next = index;
     lane->last = index;
     lane->rate = ports->link[(size_t)from * ports->devices + to].bytes_per_s;
-    lane->until_s = now_s + bytes / lane->rate;
+    /* The link may be slower than the sender's port: one comes in after the other. */
+    lane->until_s = fmax(now_s, lane->until_s) + bytes / lane->rate;
     in->bytes += bytes;
     in->changed = true;
     return DTR_OK;
@@ -352,7 +350,8 @@ static void close_lane(struct dtr_ports *ports, uint32_t to, int32_t index) {
     ports->in[to].changed = true;
 }
 
-/* Of a lane that brings something all parcels but the last have come in. */
+/* Of a lane that brings something the last parcel has not come in, and those before it have when
+ * they are through. */
 static bool has_first(const struct lane *lane) {
     return lane->first != lane->last;
 }

@@ -48,6 +48,30 @@ static void test_ports_are_shared(void **state) {
     dtr_ports_free(ports);
 }
 
+/* A port lets out four megabytes a second, and so much gets through where it goes, but the link
+ * between them carries one: what follows at once does not come at once. */
+static void test_a_slow_link_between_fast_ports(void **state) {
+    (void)state;
+    struct dtr_link link[9];
+    uint32_t token;
+    for (uint32_t i = 0; i < 9; i++)
+        link[i] = (struct dtr_link){.latency_s = 0.25, .bytes_per_s = i == 1 ? 1e6 : 4e6};
+    struct dtr_ports *ports = dtr_ports_create(3, link);
+    assert_non_null(ports);
+    for (uint32_t i = 0; i < 3; i++) {
+        const double leaves_s = dtr_ports_send(ports, 0, 1e6, 0);
+        assert_float_equal(leaves_s, 0.25 * i, 1e-9);
+        dtr_ports_advance(ports, 1, leaves_s + 0.25);
+        assert_int_equal(dtr_ports_enter(ports, 0, 1, 1e6, 7 + i, leaves_s + 0.25), DTR_OK);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_float_equal(through_s(ports, 1, &token), 1.25 + i, 1e-6);
+        assert_int_equal(token, 7 + i);
+    }
+    assert_true(isinf(through_s(ports, 1, &token)));
+    dtr_ports_free(ports);
+}
+
 /* --- beside a plain account in small steps of time -------------------------------------------- */
 
 enum { SENDERS = 6, MESSAGES = 40, RECEIVER = SENDERS };
@@ -175,6 +199,7 @@ static void test_shares_follow_an_account(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ports_are_shared),
+        cmocka_unit_test(test_a_slow_link_between_fast_ports),
         cmocka_unit_test(test_shares_follow_an_account),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
