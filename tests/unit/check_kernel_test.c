@@ -165,7 +165,7 @@ static double factor(const struct naive *naive, const struct dtr_attention *a, f
     if (naive->fault == ATTENTION_ROUNDS_FLOATS && !pairs)
         return (double)x * (1 + 0x1p-9);
     if (naive->fault == ATTENTION_ROUNDS_TOO_COARSELY && pairs)
-        return (double)x * (1 + 0x1p-5);
+        return (double)x * (1 + 0x1p-3);
     return (double)x;
 }
 
