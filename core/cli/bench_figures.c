@@ -179,7 +179,7 @@ static int measure_line(struct dtr_bench *bench, struct line *line, struct dtr_e
 
 static int measure_shape(struct dtr_bench *bench, struct line line, struct dtr_error *error) {
     int status = DTR_OK;
-    if (line.shape->op != DTR_OP_LINEAR)
+    if (line.shape->op == DTR_OP_ADD_NORM)
         return measure_line(bench, &line, error);
     for (line.dtype = 0; !status && line.dtype < DTR_DTYPES; line.dtype++)
         if (bench->dtype[line.dtype])
