@@ -56,6 +56,6 @@ if len(sys.argv) == 2:
 else:
     peer = connect(sys.argv[2], port)
     for size in map(int, sys.argv[4:]):
-        repeats = max(int(sys.argv[3]), LEAST_BYTES // size)
+        repeats = max(int(sys.argv[3]), LEAST_BYTES // max(size, 1))
         print(size, "%.1f" % (stream(peer, repeats * size) / repeats / 1e3), flush=True)
     peer.sendall(b"%16d" % 0)

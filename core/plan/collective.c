@@ -283,7 +283,7 @@ static int try_sizes(struct chooser *c, enum dtr_collective_kind kind, enum dtr_
     return status;
 }
 
-/* With one matrix: what is cut into parcels, and what is not, is the same at all these sizes. */
+/* With one matrix for all these sizes. */
 static int try_shape(struct chooser *c, enum dtr_collective_kind kind, enum dtr_algorithm algorithm,
                      uint32_t rows, uint32_t columns, uint32_t first, uint32_t last,
                      struct dtr_error *error) {
@@ -297,7 +297,8 @@ static int try_shape(struct chooser *c, enum dtr_collective_kind kind, enum dtr_
     return status;
 }
 
-/* A small matrix where messages travel whole, and one with as many parcels as there may be. */
+/* A small matrix where messages travel whole, and one with as many parcels as there may be: where
+ * they begin to be cut there are fewer, and a ring waits somewhat longer for the first. */
 static int try_algorithm(struct chooser *c, enum dtr_collective_kind kind,
                          enum dtr_algorithm algorithm, struct dtr_error *error) {
     const uint32_t cut = dtr_passes_on(kind, algorithm)

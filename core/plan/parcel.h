@@ -30,8 +30,7 @@ static inline bool dtr_collective_passes_on(const struct dtr_collective *collect
     return dtr_passes_on(collective->kind, collective->algorithm);
 }
 
-/* Round a ring a message is cut into parcels of at least so many bytes, but no more than so many.
- */
+/* Round a ring a message is cut into parcels: of no fewer bytes, and no more of them. */
 enum { DTR_PARCEL_BYTES = 32768, DTR_PARCELS_MOST = 4 };
 
 /* How many parcels a message is cut into; both its ends come to the same. */

@@ -20,9 +20,9 @@ struct dtr_cost {
     double (*step_s)(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step);
     const struct dtr_link *link; /* [from][to] */
     double start_s;              /* of beginning or awaiting a collective */
-    double message_s; /* what a message, or a parcel, takes of its sender beside its bytes */
-    double byte_s;    /* what a byte takes of its sender at most, if the port is faster */
-    double round_s;   /* how much later than the latency a message is noticed */
+    double message_s;            /* what a message takes of its ports beside its bytes */
+    double byte_s;  /* with that, what further parcels take of a sender slower than its port */
+    double round_s; /* how much later than the latency a message is noticed */
 };
 
 struct dtr_simulation {

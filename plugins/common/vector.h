@@ -41,7 +41,7 @@ struct dtr_vector {
     void (*linear)(const struct dtr_vector_linear *linear, uint32_t first, uint32_t end);
 
     /* Rounds to bfloat16, ties to even; or to int8, the farthest from zero to 127: returns what 1
-     * stands for. */
+     * stands for.  to_bf16: y may begin where x does. */
     void (*to_bf16)(uint32_t count, const float *x, uint16_t *y);
     float (*to_int8)(uint32_t count, const float *x, int8_t *y);
 

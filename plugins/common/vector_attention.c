@@ -4,9 +4,9 @@
  * the keys and values are packed once, then a block of queries at a time is multiplied with the
  * keys, put through the softmax and multiplied with the values, all within the second-level cache.
  *
- * Both products run over panels of PANEL columns: keys [head_size][PANEL], values [keys][PANEL],
- * filled up with zeros.  A term of a sum is a float, or two numbers of bfloat16 that the machine
- * multiplies and adds at once, in 32 bits as well.
+ * Both products run over panels of PANEL columns, a row for each term, filled up with zeros.  A
+ * term of a sum is a float, or two numbers of bfloat16 that the machine multiplies and adds at
+ * once, in 32 bits as well.
  */
 #include "vector_variant.h"
 
@@ -120,7 +120,7 @@ static const float *rows_of(const struct head *h, const float *from, size_t *str
     return h->rows;
 }
 
-/* Keys [first, first + PANEL) as a panel [head_size][PANEL]. */
+/* Keys [first, first + PANEL) as a panel [size][PANEL]; `size`: their terms. */
 static void pack_keys(const float *k, size_t stride, uint32_t rows, uint32_t size, float *panel) {
     const uint32_t keys = rows < PANEL ? rows : PANEL;
     if (keys < PANEL)

@@ -10,8 +10,8 @@ typedef uint16_t lanes_u16 __attribute__((vector_size(LANES * sizeof(uint16_t)))
 typedef int8_t lanes_i8 __attribute__((vector_size(LANES)));
 
 static inline lanes_u16 bf16(lanes x) {
-#if LANES_PAIRS /* what is below the normal numbers becomes zero, as it does in products of pairs \
-                 */
+#if LANES_PAIRS
+    /* What is below the normal numbers becomes zero, as it does in products of pairs. */
     return (lanes_u16)_mm512_cvtneps_pbh((__m512)x);
 #else
     typedef uint32_t words __attribute__((vector_size(LANES * sizeof(float))));

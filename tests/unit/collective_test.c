@@ -415,12 +415,13 @@ static void its_time_adds_up(void **state) {
     assert_true(fabs(stepped_s - (2 * (100e-6 + 3e-6 + 7e-6) + 3 * 8e-6)) < 1e-9);
 }
 
-static double ring_s(double latency_s, double message_s, uint32_t columns) {
+static double ring_s(enum dtr_collective_kind kind, double latency_s, double message_s,
+                     uint32_t columns) {
     struct dtr_link link[16];
     for (size_t i = 0; i < 16; i++)
         link[i] = (struct dtr_link){latency_s, 125e6};
     const struct dtr_collective_shape shape = {
-        .kind = DTR_ALL_GATHER, .devices = 4, .rows = 16, .columns = columns};
+        .kind = kind, .devices = 4, .rows = 16, .columns = columns};
     const struct dtr_cost cost = {
         .link = link, .message_s = message_s, .byte_s = 1e-9, .round_s = 7e-6};
     struct dtr_error error = {0};
@@ -438,11 +439,14 @@ static void is_about(double value, double expected) {
 static void what_is_passed_on_does_not_wait(void **state) {
     (void)state;
     const double parcel_s = 32768 / 125e6, copied_s = 32768 * 1e-9;
-    is_about(ring_s(100e-6, 3e-6, 8192), 12 * parcel_s + 3 * 3e-6 + 107e-6);
-    is_about(ring_s(2e-3, 3e-6, 8192), 6 * parcel_s + 3 * (3e-6 + 2007e-6));
-    is_about(ring_s(100e-6, 3e-6, 100), 3 * (1600 / 125e6 + 3e-6 + 107e-6));
+    is_about(ring_s(DTR_ALL_GATHER, 100e-6, 3e-6, 8192), 12 * parcel_s + 3 * 3e-6 + 107e-6);
+    is_about(ring_s(DTR_ALL_GATHER, 2e-3, 3e-6, 8192), 6 * parcel_s + 3 * (3e-6 + 2007e-6));
+    is_about(ring_s(DTR_ALL_GATHER, 100e-6, 3e-6, 100), 3 * (1600 / 125e6 + 3e-6 + 107e-6));
+    /* What came to be added goes on as the sum, and the sum as what is gathered. */
+    is_about(ring_s(DTR_ALL_REDUCE, 100e-6, 3e-6, 8192), 24 * parcel_s + 6 * 3e-6 + 107e-6);
     /* Senders that are slower than their ports. */
-    is_about(ring_s(0, 1e-3, 8192), 3 * (parcel_s + 1e-3) + 9 * (copied_s + 1e-3) + 7e-6);
+    is_about(ring_s(DTR_ALL_GATHER, 0, 1e-3, 8192),
+             3 * (parcel_s + 1e-3) + 9 * (copied_s + 1e-3) + 7e-6);
 }
 
 static void many_devices_with_dear_messages_do_not(void **state) {
