@@ -212,9 +212,8 @@ struct chooser {
     bool many; /* the trial is for more devices than are tried */
     bool collides;
     struct dtr_cost cost;
+    const struct dtr_cost *real;
     struct dtr_link *link; /* [devices][devices] as the size under test sees it */
-    const struct dtr_link *real;
-    double real_byte_s;
     double *waited_s;
     struct dtr_schedule *schedules[DEVICES_MOST];
     double best_s[DTR_SIZE_CLASSES];
@@ -224,10 +223,10 @@ struct chooser {
 static int try_size(struct chooser *c, double scale, double *latency_p, struct dtr_error *error) {
     for (uint32_t i = 0; i < c->devices * c->devices; i++) {
         const uint32_t from = i / c->devices, to = i % c->devices;
-        c->link[i] = c->real[(size_t)from * c->all + to];
+        c->link[i] = c->real->link[(size_t)from * c->all + to];
         c->link[i].bytes_per_s /= scale;
     }
-    c->cost.byte_s = c->real_byte_s * scale;
+    c->cost.byte_s = c->real->byte_s * scale;
     return simulate(c->schedules, c->devices, &c->cost, c->waited_s, latency_p, error);
 }
 
@@ -250,7 +249,7 @@ static double least_s(const struct chooser *c) {
         uint64_t sent, received;
         for (uint32_t j = 0; j < c->devices; j++)
             if (j != i)
-                rate = fmax(rate, c->real[(size_t)i * c->all + j].bytes_per_s);
+                rate = fmax(rate, c->real->link[(size_t)i * c->all + j].bytes_per_s);
         for (uint32_t j = 0; j < schedule->collectives_count; j++) {
             dtr_account_collective(schedule, &schedule->collectives[j], &sent, &received);
             most_s = fmax(most_s, (double)sent / rate);
@@ -356,12 +355,8 @@ static int choose_class(struct chooser *c, struct dtr_error *error) {
 int dtr_collective_choose(struct dtr_ways *ways, uint32_t devices, const struct dtr_cost *cost,
                           bool collides, struct dtr_error *error) {
     const uint32_t most = devices < DEVICES_MOST ? devices : DEVICES_MOST;
-    struct chooser c = {.ways = ways,
-                        .all = devices,
-                        .collides = collides,
-                        .cost = *cost,
-                        .real = cost->link,
-                        .real_byte_s = cost->byte_s};
+    struct chooser c = {
+        .ways = ways, .all = devices, .collides = collides, .cost = *cost, .real = cost};
     if (devices < 2)
         return DTR_OK;
     c.link = malloc((size_t)most * most * sizeof *c.link);

@@ -335,6 +335,8 @@ static void begin(struct simulator *s, uint32_t index, struct flight *flight, do
     const struct course *courses = s->devices[index].courses + collective->message;
     flight->begun = true;
     begin_round(s, index, flight, now_s);
+    if (!dtr_collective_passes_on(collective))
+        return;
     for (uint32_t i = 0; i < collective->messages; i++)
         pass_on(s, index, flight, &courses[i], now_s);
 }
@@ -454,6 +456,7 @@ static void list_receives(struct device *device, const struct flight *flight) {
             list_receive(device, flight, collective->message + i);
 }
 
+/* What a message does not pass on alone, or from too far back, waits for its round. */
 static void chart_courses(struct device *device, const struct dtr_collective *collective) {
     const struct dtr_schedule *schedule = device->schedule;
     struct course *courses = device->courses + collective->message;
