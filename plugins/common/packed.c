@@ -20,7 +20,7 @@ bool dtr_packed_supports(const struct dtr_common *common, const struct dtr_linea
 
 /* Of 32 bits, in one row of x and of W. */
 static uint32_t terms(const struct packed *packed) {
-    return packed->pairs ? packed->in / 2 + packed->in % 2 : packed->in;
+    return dtr_vector_terms(packed->pairs, packed->in);
 }
 
 static const size_t head = (sizeof(struct packed) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;

@@ -10,6 +10,11 @@
 #include <detransformer/kernel.h>
 #include <stdbool.h>
 
+/* Of so many numbers: floats, or pairs of bfloat16, of which the last may be half empty. */
+static inline uint32_t dtr_vector_terms(bool pairs, uint32_t numbers) {
+    return pairs ? numbers / 2 + numbers % 2 : numbers;
+}
+
 /* One linear layer over packed weights. */
 struct dtr_vector_linear {
     const float *packed; /* [packed_floats] by pack(), aligned to 64 bytes */

@@ -74,14 +74,6 @@ static void multiply_tile(bool pairs, const float *const a[TILE], const float *b
         multiply_columns(columns, false, a, b, depth, c, c_stride);
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
-static uint32_t terms(bool pairs, uint32_t numbers) {
-    return pairs ? numbers / 2 + numbers % 2 : numbers;
-}
-
 static uint32_t panels(uint32_t columns) {
     return columns / PANEL + (columns % PANEL != 0);
 }
@@ -174,7 +166,7 @@ static void pack(const struct head *h) {
     }
     for (uint32_t first = 0; first < size; first += PANEL)
         pack_values(h->pairs, v + first, a->v_stride, rows, smaller(size - first, PANEL),
-                    h->values + (size_t)first * terms(h->pairs, rows));
+                    h->values + (size_t)first * dtr_vector_terms(h->pairs, rows));
 }
 
 /* Turns a row of products into e^(scale (product - largest)); returns their sum. */
@@ -240,7 +232,7 @@ static void soften_rows(const struct head *h, uint32_t queries, float *sum) {
 
 static void mix(const struct head *h, const float *sum, float *context, uint32_t queries) {
     const struct dtr_attention *a = h->attention;
-    const uint32_t size = a->head_size, keys = terms(h->pairs, h->span->key_rows);
+    const uint32_t size = a->head_size, keys = dtr_vector_terms(h->pairs, h->span->key_rows);
     for (uint32_t first = 0; first < size; first += PANEL) {
         const float *panel = h->values + (size_t)first * keys;
         const uint32_t columns = smaller(size - first, PANEL);
@@ -304,7 +296,7 @@ void DTR_NAME(attend)(const struct dtr_attention *attention, uint32_t part, uint
     const bool pairs = by_pairs(attention->dtype);
     struct head head = {.attention = attention,
                         .pairs = pairs,
-                        .size = terms(pairs, attention->head_size),
+                        .size = dtr_vector_terms(pairs, attention->head_size),
                         .keys = scratch,
                         .score_stride = keys};
     head.values = head.keys + keys * attention->head_size;

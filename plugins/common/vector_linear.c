@@ -149,10 +149,6 @@ static void multiply_pairs(uint32_t rows, const float *x, size_t x_stride, const
     multiply_rows(rows, true, x, x_stride, w, depth, ahead, start, from_y, y, y_stride);
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* What the tile at row i fetches of the block behind the one at w, of which each tile takes a part;
  * at the end of all weights there is none. */
 static struct ahead ahead_of(const struct dtr_vector_linear *l, const float *w, uint32_t depth,

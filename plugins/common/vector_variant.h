@@ -12,6 +12,10 @@
 #define DTR_PANEL_WIDTH 3u /* vectors in a panel of weights */
 #define DTR_PANEL (DTR_PANEL_WIDTH * LANES)
 
+static inline uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 size_t DTR_NAME(pack_floats)(uint32_t out, uint32_t in);
 void DTR_NAME(pack)(uint32_t out, uint32_t in, const float *weight, size_t stride, float *packed);
 void DTR_NAME(pack_pairs)(uint32_t out, uint32_t in, const float *weight, size_t stride,
