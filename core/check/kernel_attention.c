@@ -54,7 +54,8 @@ static const struct {
 #define BF16_ROUNDING 0x1p-8 /* half a unit in the last place of 1 */
 #define BF16_SIZE 8.0f       /* of the largest queries: beyond it rounding may do anything */
 
-static bool is_bf16(uint32_t dtype) {
+/* Whether factors of the products may be rounded to bfloat16. */
+static bool may_round(uint32_t dtype) {
     return dtype == DTR_BF16 || dtype == DTR_INT8;
 }
 
@@ -115,7 +116,7 @@ static void weigh(const struct dtr_attention *a, const struct dtr_span *span, co
         weight[j] /= sum;
     *limit_p = KERNEL_ROUNDING * (16.0 + 8.0 * magnitude);
     /* A weight is off by as much as its product and the sum of all are. */
-    if (is_bf16(a->dtype))
+    if (may_round(a->dtype))
         *limit_p += expm1(4.0 * BF16_ROUNDING * magnitude) + 2.0 * BF16_ROUNDING;
 }
 
@@ -222,7 +223,7 @@ static void try_dtype(struct kernel_rig *rig, uint32_t dtype, struct dtr_check *
                                  cases[i].heads, cases[i].head_size, cases[i].spans_count,
                                  cases[i].spans->query_rows, cases[i].spans->key_rows,
                                  cases[i].gap);
-        const float size = is_bf16(dtype) ? fminf(cases[i].size, BF16_SIZE) : cases[i].size;
+        const float size = may_round(dtype) ? fminf(cases[i].size, BF16_SIZE) : cases[i].size;
         try_attention(rig, &attention, cases[i].gap, size, &verdict);
     }
     if (any)
