@@ -6,7 +6,8 @@
 #
 #     bench/testbed/traffic.sh
 #
-# From runs of 5 and of 25 requests: what starts and ends a run is in both.
+# From runs of 25 and of 125 requests: what starts and ends a run is in both, and so are the requests during which the
+# kernel widens the receive window of each connection and, as long as it does, acknowledges every second packet.
 set -eu
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
@@ -41,14 +42,14 @@ run() { # REQUESTS WIRE
 
 printf '%-5s %6s %15s %15s %6s\n' wire device 'payload kB' 'interface kB' more
 for wire in f32 f16 int8; do
-    run 5 $wire
     run 25 $wire
+    run 125 $wire
     python3 - "$work" $wire <<'END'
 import json, sys
 work, wire = sys.argv[1:]
-counts = [dict(map(int, line.split()) for line in open("%s/count.%d" % (work, n))) for n in (5, 25)]
+counts = [dict(map(int, line.split()) for line in open("%s/count.%d" % (work, n))) for n in (25, 125)]
 for device, row in enumerate(json.load(open(work + "/report.json"))["devices"]):
-    payload, sent = row["bytes_sent"], (counts[1][device] - counts[0][device]) / 20
+    payload, sent = row["bytes_sent"], (counts[1][device] - counts[0][device]) / 100
     print("%-5s %6d %15.1f %15.1f %5.1f%%" % (wire, device, payload / 1e3, sent / 1e3, 100 * (sent / payload - 1)))
 END
 done

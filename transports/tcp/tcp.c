@@ -12,8 +12,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define STAGE 4096u /* small messages come with their header in one system call */
-#define LOOKS 16u   /* every so many looks are at all sockets, whatever is awaited */
+/* Messages of up to so much come with their header in one system call; one that is read in parts
+ * is acknowledged twice, since the kernel tells at each read how much it has room for. */
+#define STAGE 32768u
+#define LOOKS 16u /* every so many looks are at all sockets, whatever is awaited */
 
 static const struct dtr_param params[] = {
     {.key = "interface",
