@@ -231,15 +231,9 @@ static int simulate(struct dtr_schedule *const *schedules, struct reduced *reduc
     if (!times)
         return dtr_fail_memory(error);
     double *busy_s = times + 2 * count;
-    const struct dtr_cost cost = {
-        .arg = reduced,
-        .step_s = step_s,
-        .link = reduced->link,
-        .start_s = dtr_profile_start_s(),
-        .message_s = reduced->profile->message_s,
-        .byte_s = dtr_profile_byte_s(),
-        .round_s = reduced->profile->round_s,
-    };
+    struct dtr_cost cost = dtr_profile_cost(reduced->profile, reduced->link);
+    cost.arg = reduced;
+    cost.step_s = step_s;
     struct dtr_simulation simulation = {
         .compute_s = times, .communicate_s = times + count, .port_s = busy_s};
     const int status = dtr_simulate((const struct dtr_schedule *const *)schedules, count, &cost,

@@ -519,10 +519,12 @@ double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device) {
     return total > 0 ? flops / total * 1e-9 : 0;
 }
 
-double dtr_profile_start_s(void) {
-    return start_s;
-}
-
-double dtr_profile_byte_s(void) {
-    return byte_s;
+struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile, const struct dtr_link *link) {
+    return (struct dtr_cost){
+        .link = link,
+        .start_s = start_s,
+        .message_s = profile ? profile->message_s : 0,
+        .byte_s = byte_s,
+        .round_s = profile ? profile->round_s : 0,
+    };
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "plan/schedule.h"
+#include "plan/simulate.h"
 
 enum dtr_probe_kind { DTR_PROBE_LINEAR, DTR_PROBE_ATTENTION, DTR_PROBE_NORM, DTR_PROBE_KINDS };
 
@@ -60,9 +61,9 @@ int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dt
 double dtr_profile_step_s(const struct dtr_profile *profile, uint32_t device,
                           const struct dtr_schedule *schedule, const struct dtr_step *step);
 
-/* Of beginning or awaiting a collective; of a byte that a transport moves, at most. */
-double dtr_profile_start_s(void);
-double dtr_profile_byte_s(void);
+/* What collectives and their messages cost, over `link`; without a profile messages and rounds cost
+ * nothing beside what the links say.  What steps cost is left to the caller. */
+struct dtr_cost dtr_profile_cost(const struct dtr_profile *profile, const struct dtr_link *link);
 
 /* The device's speed in the linear layers that it spends its time in. */
 double dtr_profile_gflops(const struct dtr_profile *profile, uint32_t device);

@@ -28,8 +28,7 @@ struct dtr_cost {
 struct dtr_simulation {
     double latency_s;                  /* until device 0 has the result */
     double *compute_s, *communicate_s; /* [devices]; the caller's, or NULL */
-    double
-        *port_s; /* likewise: for how long its port lets something out, or in if that is longer */
+    double *port_s; /* [devices], or NULL: how long its port lets out, or in if that is longer */
 };
 
 /* `schedules`: those of all devices, for the same request.  DTR_E_PLUGIN when they do not fit

@@ -298,13 +298,7 @@ static int suit_links(const struct dtr_experiment *experiment, const struct dtr_
     if (!profile && !collide)
         return DTR_OK;
     struct dtr_link *usual = profile ? NULL : usual_links(devices);
-    const struct dtr_cost cost = {
-        .link = profile ? profile->link : usual,
-        .start_s = dtr_profile_start_s(),
-        .message_s = profile ? profile->message_s : 0,
-        .byte_s = dtr_profile_byte_s(),
-        .round_s = profile ? profile->round_s : 0,
-    };
+    const struct dtr_cost cost = dtr_profile_cost(profile, profile ? profile->link : usual);
     const int status = cost.link ? dtr_collective_choose(ways, devices, &cost, collide, error)
                                  : dtr_fail_memory(error);
     free(usual);
