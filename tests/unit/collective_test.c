@@ -449,6 +449,49 @@ static void what_is_passed_on_does_not_wait(void **state) {
              3 * (parcel_s + 1e-3) + 9 * (copied_s + 1e-3) + 7e-6);
 }
 
+/* Device 2 computes before it takes part. */
+static const double late_s = 50e-3;
+
+static double late(void *arg, const struct dtr_schedule *schedule, const struct dtr_step *step) {
+    (void)arg;
+    (void)step;
+    return schedule->device == 2 ? late_s : 0;
+}
+
+static void compute_first(struct dtr_schedule *schedule) {
+    struct dtr_step *steps = calloc(schedule->steps_count + 1, sizeof *steps);
+    assert_non_null(steps);
+    steps[0].kind = DTR_STEP_COPY;
+    memcpy(steps + 1, schedule->steps, schedule->steps_count * sizeof *steps);
+    free(schedule->steps);
+    schedule->steps = steps;
+    schedule->steps_count++;
+}
+
+/* What came to a device before it takes part is passed on right behind what is its own. */
+static void who_is_late_passes_on_at_once(void **state) {
+    (void)state;
+    struct dtr_link link[9];
+    for (size_t i = 0; i < 9; i++)
+        link[i] = (struct dtr_link){100e-6, 125e6};
+    const struct dtr_collective_shape shape = {
+        .kind = DTR_ALL_GATHER, .devices = 3, .rows = 12, .columns = 8192};
+    const struct dtr_cost cost = {.step_s = late, .link = link, .message_s = 3e-6};
+    struct dtr_schedule *schedules[3];
+    struct dtr_simulation simulation = {0};
+    struct dtr_error error = {0};
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(dtr_collective_lower(&shape, DTR_RING, i, &schedules[i], &error), DTR_OK);
+        compute_first(schedules[i]);
+    }
+    assert_int_equal(
+        dtr_simulate((const struct dtr_schedule *const *)schedules, 3, &cost, &simulation, &error),
+        DTR_OK);
+    is_about(simulation.latency_s, late_s + 2 * (4 * 32768 / 125e6 + 3e-6) + 100e-6);
+    for (uint32_t i = 0; i < 3; i++)
+        dtr_schedule_free(schedules[i]);
+}
+
 static void many_devices_with_dear_messages_do_not(void **state) {
     (void)state;
     const struct situation many = among(32, 10e-6, 10e-6, 125e6);
@@ -536,6 +579,7 @@ int main(void) {
         cmocka_unit_test(small_ones_save_what_is_dear),
         cmocka_unit_test(its_time_adds_up),
         cmocka_unit_test(what_is_passed_on_does_not_wait),
+        cmocka_unit_test(who_is_late_passes_on_at_once),
         cmocka_unit_test(many_devices_with_dear_messages_do_not),
         cmocka_unit_test(very_many_take_few_rounds),
         cmocka_unit_test(what_collides_goes_one_by_one),

@@ -60,12 +60,12 @@ static void test_a_slow_link_between_fast_ports(void **state) {
     assert_non_null(ports);
     for (uint32_t i = 0; i < 3; i++) {
         const double leaves_s = dtr_ports_send(ports, 0, 1e6, 0);
-        assert_float_equal(leaves_s, 0.25 * i, 1e-9);
+        assert_float_equal(leaves_s, 0.25f * (float)i, 1e-6);
         dtr_ports_advance(ports, 1, leaves_s + 0.25);
         assert_int_equal(dtr_ports_enter(ports, 0, 1, 1e6, 7 + i, leaves_s + 0.25), DTR_OK);
     }
     for (uint32_t i = 0; i < 3; i++) {
-        assert_float_equal(through_s(ports, 1, &token), 1.25 + i, 1e-6);
+        assert_float_equal(through_s(ports, 1, &token), 1.25f + (float)i, 1e-6);
         assert_int_equal(token, 7 + i);
     }
     assert_true(isinf(through_s(ports, 1, &token)));
