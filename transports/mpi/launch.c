@@ -103,9 +103,10 @@ static int invite(struct mpi *mpi, uint32_t rank, uint64_t deadline_ns, struct d
                                MPI_TAG_INVITATION, MPI_COMM_WORLD, &request);
     if (code)
         return host->fail(error, DTR_E_SYSTEM, "MPI: %s", mpi_text(code, text));
-    if (mpi_finish(mpi, &request, deadline_ns) != 1)
-        return host->fail(error, DTR_E_TIMEOUT, "rank %u does not answer", rank);
-    return DTR_OK;
+    if (mpi_finish(mpi, &request, deadline_ns) == 1)
+        return DTR_OK;
+    mpi_give_up(mpi);
+    return host->fail(error, DTR_E_TIMEOUT, "rank %u does not answer", rank);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b) {
@@ -157,8 +158,10 @@ static int call_in(struct mpi *mpi, uint32_t rank, uint64_t deadline_ns, int *fd
     if (status)
         return status;
     while (mpi->called[rank] < 0) {
-        if (host->now_ns(host) >= deadline_ns)
+        if (host->now_ns(host) >= deadline_ns) {
+            mpi_give_up(mpi);
             return host->fail(error, DTR_E_TIMEOUT, "rank %u has not called in time", rank);
+        }
         answer_one(mpi, deadline_ns);
     }
     *fd_p = mpi->called[rank];

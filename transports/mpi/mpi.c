@@ -53,6 +53,18 @@ static void at_exit(void) {
         MPI_Finalize();
 }
 
+/* To finish, MPI waits for every rank. */
+static void abort_at_exit(void) {
+    fflush(NULL);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+void mpi_give_up(struct mpi *mpi) {
+    if (!mpi->given_up)
+        atexit(abort_at_exit); /* it comes before at_exit(), which was registered before */
+    mpi->given_up = true;
+}
+
 static int initialize(struct mpi *mpi, struct dtr_error *error) {
     const struct dtr_host *host = mpi->host;
     char text[MPI_MAX_ERROR_STRING];

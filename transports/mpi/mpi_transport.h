@@ -42,6 +42,7 @@ struct mpi {
     const struct mpi_params *params;
     int bell;       /* an eventfd */
     int rank, size; /* size 0: MPI was not asked yet */
+    bool given_up;  /* a rank did not answer */
 
     /* [size] Where each rank of the world said last that it goes, and where it was last told that
      * this one goes: group.c. */
@@ -73,6 +74,9 @@ struct mpi {
 
 /* Starts MPI unless it runs, and finds out who this process is. */
 int mpi_start(struct mpi *mpi, struct dtr_error *error);
+
+/* A rank does not answer: the process will end the whole job when it ends itself. */
+void mpi_give_up(struct mpi *mpi);
 
 /* The text of an MPI error code. */
 const char *mpi_text(int code, char text[MPI_MAX_ERROR_STRING]);
