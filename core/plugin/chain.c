@@ -87,3 +87,10 @@ void dtr_chain_threads(const struct dtr_open_chain *open, dtr_thread_visit *visi
 const struct dtr_instance *dtr_chain_top(const struct dtr_open_chain *open) {
     return open->count ? &open->instance[open->count - 1] : NULL;
 }
+
+const struct dtr_plugin *dtr_chain_lacking(const struct dtr_open_chain *open, uint64_t caps) {
+    for (uint32_t i = open->count; i-- > 0;)
+        if (caps & ~open->instance[i].plugin->caps)
+            return open->instance[i].plugin;
+    return NULL;
+}

@@ -90,6 +90,10 @@ void dtr_chain_threads(const struct dtr_open_chain *open, dtr_thread_visit *visi
 /* The outermost instance. */
 const struct dtr_instance *dtr_chain_top(const struct dtr_open_chain *open);
 
+/* The outermost plugin that lacks one of the capabilities, or NULL: a wrapper may have some that
+ * what it lies over has not. */
+const struct dtr_plugin *dtr_chain_lacking(const struct dtr_open_chain *open, uint64_t caps);
+
 /* All parameters at their defaults: for `check`, tests and plugins that no section names.  The
  * block is freed with dtr_params_free(). */
 int dtr_params_defaults(const struct dtr_plugin *plugin, void **params_p, struct dtr_error *error);

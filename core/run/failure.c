@@ -175,16 +175,16 @@ static bool drop_lost(struct dtr_session *session, struct dtr_error *cause) {
     return any;
 }
 
-static int refuse(struct dtr_session *session, const struct dtr_error *cause,
-                  struct dtr_error *error) {
-    const struct dtr_plugin *transport = dtr_chain_top(session->device->transport)->plugin;
-    return dtr_fail(error, DTR_E_PEER,
-                    "%s; the transport '%s' does not survive the loss of a device", cause->text,
-                    transport->name);
-}
-
-static bool survives(const struct dtr_session *session) {
-    return dtr_chain_top(session->device->transport)->plugin->caps & DTR_CAP_SURVIVES_PEER_LOSS;
+/* Whether the session can do without those that were lost; the status is final. */
+static int check_survival(const struct dtr_session *session, const struct dtr_error *cause,
+                          struct dtr_error *error) {
+    const struct dtr_plugin *transport =
+        dtr_chain_lacking(session->device->transport, DTR_CAP_SURVIVES_PEER_LOSS);
+    if (transport)
+        return dtr_fail(error, DTR_E_UNSUPPORTED,
+                        "%s; the transport '%s' does not survive the loss of a device", cause->text,
+                        transport->name);
+    return DTR_OK;
 }
 
 /* --- a new group ------------------------------------------------------------------------------ */
@@ -232,10 +232,11 @@ static int make_group(struct dtr_session *session, bool changed, struct dtr_erro
 
 /* One try.  `cause`: what was said of those who were lost before. */
 static int settle(struct dtr_session *session, struct dtr_error *cause, struct dtr_error *error) {
-    if (drop_lost(session, cause) && !survives(session))
-        return refuse(session, cause, error);
+    int status = drop_lost(session, cause) ? check_survival(session, cause, error) : DTR_OK;
+    if (status)
+        return status;
     tell_survivors(session, cause->text);
-    const int status = make_group(session, gather(session), error);
+    status = make_group(session, gather(session), error);
     if (status != DTR_E_CONFIG || session->members == session->devices)
         return status;
     /* The experiment was right for all of them. */
