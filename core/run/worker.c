@@ -410,5 +410,7 @@ int dtr_worker_serve(int fd, const struct dtr_worker_options *options, struct dt
     dtr_experiment_free(worker.experiment);
     dtr_writer_free(&worker.writer);
     free(worker.memory.words);
+    /* Nothing is stuck any more; this process may have another leader after this one. */
+    alarm(0);
     return status;
 }
