@@ -5,10 +5,13 @@
  */
 #include "plan/profile.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config/ini.h"
 #include "plan/route.h"
@@ -182,10 +185,10 @@ static void write_device(const struct dtr_profile *profile, uint32_t device, FIL
     }
 }
 
-int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error) {
-    FILE *file = fopen(path, "w");
+static bool write_file(const struct dtr_profile *profile, const char *path) {
+    FILE *file = fopen(path, "we");
     if (!file)
-        return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
+        return false;
     fputs("; Measured by `detransformer profile`.  Kernels in seconds: kind_rows_out_in; links to "
           "device N:\n; latency in seconds, then bytes per second; message, round: seconds for "
           "each.\n[profile]\n",
@@ -196,10 +199,27 @@ int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct
             profile->message_s, profile->round_s);
     for (uint32_t i = 0; i < profile->devices; i++)
         write_device(profile, i, file);
-    const int failed = ferror(file);
-    if (fclose(file) || failed)
-        return dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written", path);
-    return DTR_OK;
+    const bool failed = ferror(file);
+    return !fclose(file) && !failed;
+}
+
+/* What is there already is replaced by all of the new one or stays; but for a pipe or a link. */
+int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error) {
+    struct stat there;
+    char *partial;
+    const bool direct = !lstat(path, &there) && !S_ISREG(there.st_mode);
+    if (asprintf(&partial, "%s%s", path, direct ? "" : ".partial") < 0)
+        return dtr_fail_memory(error);
+    bool written = write_file(profile, partial);
+    if (written && !direct)
+        written = !rename(partial, path);
+    const int cause = errno;
+    if (!written && !direct)
+        unlink(partial);
+    free(partial);
+    return written
+               ? DTR_OK
+               : dtr_fail(error, DTR_E_SYSTEM, "%s: cannot be written: %s", path, strerror(cause));
 }
 
 static const char *value_of(const struct dtr_ini *ini, const char *section, const char *key) {

@@ -52,8 +52,9 @@ struct dtr_excess {
 };
 void dtr_profile_fit(struct dtr_profile *profile, uint32_t devices, struct dtr_excess excess);
 
-/* As an INI file, and back.  A file may also describe devices that nobody has measured, by their
- * arithmetic, memory and port (detransformer.ini(5)).  DTR_E_SYSTEM, DTR_E_CONFIG. */
+/* As an INI file, and back.  One that is replaced stays as it was until all is written.  A file may
+ * also describe devices that nobody has measured, by their arithmetic, memory and port
+ * (detransformer.ini(5)).  DTR_E_SYSTEM, DTR_E_CONFIG. */
 int dtr_profile_save(const struct dtr_profile *profile, const char *path, struct dtr_error *error);
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error);
 

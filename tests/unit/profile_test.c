@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "folder.h"
 
@@ -75,6 +76,29 @@ static void a_profile_comes_back(void **state) {
     dtr_profile_free(written);
 }
 
+/* It is written beside the old one first, where a folder is in the way here. */
+static void a_profile_that_cannot_be_written_leaves_the_old_one(void **state) {
+    struct dtr_profile *written = made();
+    struct dtr_error error = {0};
+    char path[400], beside[420], text[8] = "";
+    snprintf(path, sizeof path, "%s", folder_file(*state, "profile.ini"));
+    snprintf(beside, sizeof beside, "%s.partial", path);
+    folder_write(*state, "profile.ini", "old", 3);
+    assert_int_equal(mkdir(beside, 0777), 0);
+    assert_int_equal(dtr_profile_save(written, path, &error), DTR_E_SYSTEM);
+    assert_non_null(strstr(error.text, "profile.ini: cannot be written: "));
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    assert_non_null(fgets(text, sizeof text, in));
+    fclose(in);
+    assert_string_equal(text, "old");
+    assert_int_equal(rmdir(beside), 0);
+    error = (struct dtr_error){0};
+    assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
+    assert_int_equal(access(beside, F_OK), -1);
+    dtr_profile_free(written);
+}
+
 static void one_of_before_has_no_rounds(void **state) {
     const char *path = folder_file(*state, "profile.ini");
     struct dtr_profile *written = made(), *read;
@@ -116,6 +140,8 @@ int main(void) {
         cmocka_unit_test(messages_and_rounds_are_told_apart),
         cmocka_unit_test(what_cannot_be_is_nothing),
         cmocka_unit_test_setup_teardown(a_profile_comes_back, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(a_profile_that_cannot_be_written_leaves_the_old_one,
+                                        folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(one_of_before_has_no_rounds, folder_make, folder_remove),
         cmocka_unit_test(some_devices_keep_their_links),
     };
