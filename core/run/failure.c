@@ -153,7 +153,8 @@ static void tell_survivors(struct dtr_session *session, const char *sentence) {
     }
 }
 
-/* Drops the lost; `cause` is what is said of the last. */
+/* Drops the lost; `cause` is what is said of the last.  True when one of them was a member, or was
+ * to be one from the start. */
 static bool drop_lost(struct dtr_session *session, struct dtr_error *cause) {
     bool any = false;
     for (uint32_t i = 1; i < session->devices; i++) {
@@ -163,7 +164,7 @@ static bool drop_lost(struct dtr_session *session, struct dtr_error *cause) {
         if (!atomic_load(&peer->lost) || state == DTR_PEER_DOWN || state == DTR_PEER_GONE)
             continue;
         bury(peer, &sentence);
-        if (state == DTR_PEER_MEMBER) {
+        if (state == DTR_PEER_MEMBER || !atomic_load(&session->started)) {
             any = true;
             dtr_log(session->log, DTR_LOG_WARN, "%s", sentence.text);
             note(session, peer, sentence.text);
@@ -180,6 +181,8 @@ static int check_survival(const struct dtr_session *session, const struct dtr_er
                           struct dtr_error *error) {
     const struct dtr_plugin *transport =
         dtr_chain_lacking(session->device->transport, DTR_CAP_SURVIVES_PEER_LOSS);
+    if (session->device->options.only_profile)
+        return dtr_fail(error, DTR_E_UNSUPPORTED, "%s; a profile needs every device", cause->text);
     if (transport)
         return dtr_fail(error, DTR_E_UNSUPPORTED,
                         "%s; the transport '%s' does not survive the loss of a device", cause->text,
