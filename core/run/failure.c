@@ -256,8 +256,11 @@ static bool is_final(struct dtr_session *session, int status) {
             atomic_load(&session->broken_epoch) < atomic_load(&session->epoch));
 }
 
+/* What is said where nobody was lost. */
+static const struct dtr_error nobody = {.text = "the group is formed anew"};
+
 int dtr_group_recover(struct dtr_session *session, int status, struct dtr_error *error) {
-    struct dtr_error cause = {.text = "devices were lost"};
+    struct dtr_error cause = nobody;
     if (session->devices < 2)
         return status;
     while (status && !is_final(session, status)) {
@@ -272,7 +275,7 @@ int dtr_group_recover(struct dtr_session *session, int status, struct dtr_error 
 }
 
 int dtr_group_settle(struct dtr_session *session, struct dtr_error *error) {
-    struct dtr_error cause = {.text = "devices were lost"};
+    struct dtr_error cause = nobody;
     if (atomic_load(&session->broken_epoch) >= atomic_load(&session->epoch))
         return dtr_group_recover(session, DTR_E_PEER, error);
     const int status = settle(session, &cause, error);
