@@ -47,10 +47,12 @@ static int measure_worker(struct dtr_session *session, uint32_t device, struct d
     int status = dtr_peer_send(peer, DTR_FRAME_PROBE, error);
     if (!status)
         status = dtr_peer_expect(peer, DTR_FRAME_PROBED, deadline_ns(), &reader, error);
-    if (!status)
-        status = dtr_read_probed(&reader, profile->probes_count, &kernel,
-                                 profile->seconds + (size_t)device * profile->probes_count, error);
-    return status ? status : keep_kernel(profile, device, kernel, error);
+    if (status)
+        return status;
+    if (dtr_read_probed(&reader, profile->probes_count, &kernel,
+                        profile->seconds + (size_t)device * profile->probes_count, error))
+        return dtr_peer_give_up(peer, error);
+    return keep_kernel(profile, device, kernel, error);
 }
 
 /* One after the other: devices of one machine would measure each other. */
@@ -93,13 +95,18 @@ static int finish_side(struct dtr_session *session, uint32_t rank, uint32_t peer
     if (rank == 0)
         return echoes ? dtr_probe_echo(session->device, peer, error)
                       : dtr_probe_link(session->device, peer, link, error);
-    int status =
-        dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_LINKED, deadline_ns(), &reader, error);
-    if (!status)
-        status = dtr_read_link(&reader, &frame, error);
-    if (!status && !echoes)
+    struct dtr_peer *member = dtr_member(session, rank);
+    int status = dtr_peer_expect(member, DTR_FRAME_LINKED, deadline_ns(), &reader, error);
+    if (status)
+        return status;
+    status = dtr_read_link(&reader, &frame, error);
+    if (!status && !echoes && !(frame.link.bytes_per_s > 0))
+        status = dtr_fail(error, DTR_E_CORRUPT, "it measured a link that cannot be");
+    if (status)
+        return dtr_peer_give_up(member, error);
+    if (!echoes)
         *link = frame.link;
-    return status;
+    return DTR_OK;
 }
 
 static struct dtr_link *link_of(const struct dtr_session *session, uint32_t from, uint32_t to) {
@@ -120,9 +127,6 @@ static int measure_link(struct dtr_session *session, uint32_t from, uint32_t to,
         status = finish_side(session, from, to, false, &link, error);
     if (!status && to != 0)
         status = finish_side(session, to, from, true, &link, error);
-    if (!status && (!(link.bytes_per_s > 0) || !(link.latency_s >= 0)))
-        status = dtr_fail(error, DTR_E_CORRUPT, "device %u measured a link that cannot be",
-                          session->member[from]);
     if (!status)
         *link_of(session, from, to) = link;
     return status;
@@ -279,9 +283,11 @@ int dtr_group_measure(struct dtr_session *session, struct dtr_error *error) {
 static int hear_trial(struct dtr_session *session, uint32_t rank, struct dtr_trial_times *times,
                       struct dtr_error *error) {
     struct dtr_reader reader;
-    const int status =
-        dtr_peer_expect(dtr_member(session, rank), DTR_FRAME_TRIED, deadline_ns(), &reader, error);
-    return status ? status : dtr_read_tried(&reader, times, error);
+    struct dtr_peer *member = dtr_member(session, rank);
+    const int status = dtr_peer_expect(member, DTR_FRAME_TRIED, deadline_ns(), &reader, error);
+    if (status)
+        return status;
+    return dtr_read_tried(&reader, times, error) ? dtr_peer_give_up(member, error) : DTR_OK;
 }
 
 /* What all would refuse is refused before any of them is asked. */

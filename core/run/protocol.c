@@ -3,6 +3,7 @@
 
 #include "run/protocol.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +13,10 @@ static const uint32_t order_mark = 0x01020304;
 
 /* Nothing that is measured takes so many seconds. */
 static const double most_s = 1e6;
+
+static bool is_time(double seconds) {
+    return seconds >= 0 && seconds < most_s;
+}
 
 static int malformed(struct dtr_error *error, const char *what) {
     return dtr_fail(error, DTR_E_CORRUPT, "a malformed %s arrived on the control channel", what);
@@ -210,7 +215,10 @@ int dtr_read_link(struct dtr_reader *reader, struct dtr_link_frame *frame,
     if (!dtr_reader_done(reader))
         return malformed(error, "word on a link");
     memcpy(&frame->link, link, sizeof frame->link);
-    return DTR_OK;
+    return is_time(frame->link.latency_s) && frame->link.bytes_per_s >= 0 &&
+                   isfinite(frame->link.bytes_per_s)
+               ? DTR_OK
+               : malformed(error, "word on a link");
 }
 
 void dtr_write_trial(struct dtr_writer *writer, const struct dtr_trial *trial) {
@@ -238,10 +246,6 @@ int dtr_read_trial(struct dtr_reader *reader, uint32_t devices, struct dtr_trial
 
 void dtr_write_tried(struct dtr_writer *writer, const struct dtr_trial_times *times) {
     dtr_write_bytes(writer, times, sizeof *times);
-}
-
-static bool is_time(double seconds) {
-    return seconds >= 0 && seconds < most_s;
 }
 
 int dtr_read_tried(struct dtr_reader *reader, struct dtr_trial_times *times,

@@ -520,6 +520,33 @@ static void test_numbers(void **state) {
     }
 }
 
+/* A link carries so much and no more, and takes its time. */
+static void test_links(void **state) {
+    static const struct {
+        struct dtr_link link;
+        int status;
+    } cases[] = {
+        {{0, 0}, DTR_OK},
+        {{1e-4, 1e8}, DTR_OK},
+        {{1e-4, INFINITY}, DTR_E_CORRUPT},
+        {{1e-4, NAN}, DTR_E_CORRUPT},
+        {{1e-4, -1}, DTR_E_CORRUPT},
+        {{INFINITY, 1e8}, DTR_E_CORRUPT},
+        {{NAN, 1e8}, DTR_E_CORRUPT},
+        {{-1e-4, 1e8}, DTR_E_CORRUPT},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct dtr_writer writer = {0};
+        struct dtr_link_frame frame;
+        struct dtr_error error = {0};
+        dtr_write_link(&writer, &(struct dtr_link_frame){.peer = 1, .link = cases[i].link});
+        struct dtr_reader reader = {.bytes = writer.bytes, .length = writer.length};
+        assert_int_equal(dtr_read_link(&reader, &frame, &error), cases[i].status);
+        dtr_writer_free(&writer);
+    }
+}
+
 /* Whatever weighs the devices, there is a schedule or an error. */
 static void test_shares(void **state) {
     static const double shares[] = {0, DBL_TRUE_MIN, DBL_MIN, 1, 1e300, DBL_MAX, INFINITY, NAN};
@@ -646,11 +673,12 @@ static void test_worker_later(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_right),           cmocka_unit_test(test_short),
-        cmocka_unit_test(test_changed),         cmocka_unit_test(test_made_up),
-        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_worker_noise),    cmocka_unit_test(test_worker_frames),
-        cmocka_unit_test(test_worker_promises), cmocka_unit_test(test_worker_later),
+        cmocka_unit_test(test_right),         cmocka_unit_test(test_short),
+        cmocka_unit_test(test_changed),       cmocka_unit_test(test_made_up),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_links),         cmocka_unit_test(test_worker_noise),
+        cmocka_unit_test(test_worker_frames), cmocka_unit_test(test_worker_promises),
+        cmocka_unit_test(test_worker_later),
     };
     signal(SIGALRM, SIG_IGN);
     return cmocka_run_group_tests(tests, set_up, tear_down);
