@@ -31,7 +31,7 @@ static bool is_model(const char *name) {
     return strlen(name) == NAME - 1 && strspn(name, "0123456789abcdef") == NAME - 1;
 }
 
-/* Calls `visit` for every file of a model's folder. */
+/* Calls `visit` for every file of a model's folder, also for what a killed store left. */
 static void each_file(int folder, const char *model, void (*visit)(void *arg, int at, const char *),
                       void *arg) {
     const int fd = openat(folder, model, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -39,7 +39,7 @@ static void each_file(int folder, const char *model, void (*visit)(void *arg, in
     if (!list && fd >= 0)
         close(fd);
     for (struct dirent *entry; list && (entry = readdir(list));)
-        if (entry->d_name[0] != '.')
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             visit(arg, dirfd(list), entry->d_name);
     if (list)
         closedir(list);
@@ -52,8 +52,10 @@ static void add_size(void *arg, int at, const char *name) {
 }
 
 static void remove_file(void *arg, int at, const char *name) {
-    add_size(arg, at, name);
-    unlinkat(at, name, 0);
+    uint64_t bytes = 0;
+    add_size(&bytes, at, name);
+    if (!unlinkat(at, name, 0))
+        *(uint64_t *)arg += bytes;
 }
 
 /* The model other than this one that was used longest ago. */
@@ -95,18 +97,19 @@ static uint64_t count_all(const struct dtr_cache *cache) {
     return bytes;
 }
 
-/* True: that many more bytes fit. */
-static bool make_room(struct dtr_cache *cache, uint64_t more) {
+/* NULL: that many more bytes fit; otherwise why they do not. */
+static const char *make_room(struct dtr_cache *cache, uint64_t more) {
     char oldest[NAME];
     while (cache->used + more > cache->bytes_max && find_oldest(cache, oldest)) {
         uint64_t freed = 0;
         each_file(cache->folder, oldest, remove_file, &freed);
-        if (unlinkat(cache->folder, oldest, AT_REMOVEDIR) && errno != ENOENT)
-            return false;
-        dtr_log(cache->log, DTR_LOG_INFO, "the cache forgets the model %.12s", oldest);
         cache->used -= freed < cache->used ? freed : cache->used;
+        if (unlinkat(cache->folder, oldest, AT_REMOVEDIR) && errno != ENOENT)
+            return "a model that was used longer ago cannot be removed";
+        dtr_log(cache->log, DTR_LOG_INFO, "the cache forgets the model %.12s", oldest);
     }
-    return cache->used + more <= cache->bytes_max;
+    return cache->used + more <= cache->bytes_max ? NULL
+                                                  : "this model alone is larger than it may be";
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -226,8 +229,9 @@ void dtr_cache_store(struct dtr_cache *cache, const struct dtr_piece *piece, con
                      size_t length) {
     char name[80], temporary[96];
     uint8_t hash[HASH];
-    if (!make_room(cache, HASH + length)) {
-        tell_once(cache, "this model alone is larger than it may be");
+    const char *refused = make_room(cache, HASH + length);
+    if (refused) {
+        tell_once(cache, refused);
         return;
     }
     name_piece(piece, name);
