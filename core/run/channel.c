@@ -127,20 +127,33 @@ static void set_seals(struct dtr_channel *channel, const struct dtr_channel_keys
     memcpy(channel->out.key, keys->out, sizeof keys->out);
 }
 
+/* One that has no thread. */
+static void discard(struct dtr_channel *channel) {
+    if (channel->stop_fd >= 0)
+        close(channel->stop_fd);
+    close(channel->fd);
+    sodium_memzero(&channel->in, sizeof channel->in);
+    sodium_memzero(&channel->out, sizeof channel->out);
+    free(channel);
+}
+
 int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
                        const struct dtr_channel_events *events, struct dtr_channel **channel_p,
                        struct dtr_error *error) {
     struct dtr_channel *channel = calloc(1, sizeof *channel);
-    if (!channel)
+    if (!channel) {
+        close(fd);
         return dtr_fail_memory(error);
+    }
     channel->fd = fd;
     channel->events = *events;
     if (keys)
         set_seals(channel, keys);
     channel->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (channel->stop_fd < 0) {
-        free(channel);
-        return dtr_fail(error, DTR_E_SYSTEM, "cannot make an event: %s", strerror(errno));
+        dtr_fail(error, DTR_E_SYSTEM, "cannot make an event: %s", strerror(errno));
+        discard(channel);
+        return DTR_E_SYSTEM;
     }
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -154,8 +167,7 @@ int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
         pthread_cond_destroy(&channel->changed);
         pthread_mutex_destroy(&channel->lock);
         pthread_mutex_destroy(&channel->sending);
-        close(channel->stop_fd);
-        free(channel);
+        discard(channel);
         return dtr_fail(error, DTR_E_SYSTEM, "cannot start a thread: %s", strerror(failed));
     }
     *channel_p = channel;
@@ -176,15 +188,11 @@ void dtr_channel_free(struct dtr_channel *channel) {
     pthread_cond_destroy(&channel->changed);
     pthread_mutex_destroy(&channel->lock);
     pthread_mutex_destroy(&channel->sending);
-    close(channel->stop_fd);
-    close(channel->fd);
     for (int i = 0; i < SLOTS; i++)
         free(channel->slots[i].bytes);
     free(channel->current.bytes);
     free(channel->beat.bytes);
-    sodium_memzero(&channel->in, sizeof channel->in);
-    sodium_memzero(&channel->out, sizeof channel->out);
-    free(channel);
+    discard(channel);
 }
 
 static bool send_all(void *arg, const void *bytes, size_t length, bool more) {

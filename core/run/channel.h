@@ -61,7 +61,8 @@ struct dtr_channel_keys {
     uint8_t in[32], out[32];
 };
 
-/* Takes the descriptor over.  `keys` NULL: nobody else can be at the other end. */
+/* Takes the descriptor over, also when it fails.  `keys` NULL: nobody else can be at the other end.
+ */
 int dtr_channel_create(int fd, const struct dtr_channel_keys *keys,
                        const struct dtr_channel_events *events, struct dtr_channel **channel_p,
                        struct dtr_error *error);

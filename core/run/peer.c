@@ -178,6 +178,7 @@ int dtr_peer_launch(struct dtr_peer *peer, struct dtr_error *error) {
         dtr_stream_here_host(process.fd, session->here);
     status = dtr_channel_create(process.fd, process.sealed ? &process.keys : NULL, &events,
                                 &channel, error);
+    sodium_memzero(&process, sizeof process);
     if (status)
         return status;
     pthread_mutex_lock(&session->lock);
