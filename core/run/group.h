@@ -104,6 +104,9 @@ static inline struct dtr_peer *dtr_member(const struct dtr_session *session, uin
     return &session->peers[session->member[rank]];
 }
 
+/* The rank of a device; the number of members when it is none of them. */
+uint32_t dtr_rank_of(const struct dtr_session *session, uint32_t device);
+
 /* --- peer.c ----------------------------------------------------------------------------------- */
 
 /* Starts the worker and tells it what it is: it is ready to be taken into a group.  Blocks. */

@@ -217,7 +217,7 @@ const uint32_t *dtr_session_members(const struct dtr_session *session, uint32_t 
     return session->member;
 }
 
-static uint32_t rank_of(const struct dtr_session *session, uint32_t device) {
+uint32_t dtr_rank_of(const struct dtr_session *session, uint32_t device) {
     uint32_t rank = 0;
     while (rank < session->members && session->member[rank] != device)
         rank++;
@@ -231,7 +231,7 @@ struct dtr_weight_sum dtr_session_weights(const struct dtr_session *session, uin
 bool dtr_session_trace(const struct dtr_session *session, uint32_t device,
                        struct dtr_device_trace *trace) {
     const struct dtr_program *program = session->program;
-    const uint32_t rank = rank_of(session, device);
+    const uint32_t rank = dtr_rank_of(session, device);
     if (!program || !session->device->options.trace || rank == session->members)
         return false;
     if (device == 0) {

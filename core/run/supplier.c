@@ -18,7 +18,10 @@ static uint64_t expected_bytes(const struct dtr_session *session, uint32_t devic
     const struct dtr_request request = {.sequences = 1, .lengths = &length};
     struct dtr_schedule *schedule;
     struct dtr_account account;
-    if (!own->plan || dtr_device_schedule_of(own, device, &request, &schedule, NULL))
+    const uint32_t rank = dtr_rank_of(session, device);
+    /* The plan may still be the one of a group before. */
+    if (!own->plan || rank >= own->plan->devices ||
+        dtr_device_schedule_of(own, rank, &request, &schedule, NULL))
         return 0;
     dtr_account_schedule(schedule, &model->shape, NULL, &account);
     dtr_schedule_free(schedule);
