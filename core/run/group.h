@@ -125,7 +125,8 @@ int dtr_peer_send(struct dtr_peer *peer, enum dtr_frame_type type, struct dtr_er
 
 /* The next frame about the group as it is now, which must be of that type.  What a worker says of
  * its failure becomes the error, and its loss when that is its own.  Waits no longer than until
- * any member is lost or has failed: this one may wait for that one. */
+ * any member is lost or has failed: this one may wait for that one.  Weights that the worker asks
+ * for are sent meanwhile, at least one piece of them, and no more once the deadline has passed. */
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error);
 

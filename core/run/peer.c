@@ -115,6 +115,10 @@ static int hear_failure(struct dtr_peer *peer, struct dtr_reader *reader, struct
     return failure.status;
 }
 
+static int late(const struct dtr_peer *peer, struct dtr_error *error) {
+    return dtr_fail(error, DTR_E_TIMEOUT, "device %u did not answer in time", peer->device);
+}
+
 int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t deadline_ns,
                     struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_frame frame;
@@ -123,7 +127,7 @@ int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t de
     do {
         status = receive(peer, deadline_ns, &frame);
         if (status == DTR_E_TIMEOUT)
-            return dtr_fail(error, status, "device %u did not answer in time", peer->device);
+            return late(peer, error);
         if (status)
             return dtr_fail(error, status, "device %u is gone", peer->device);
         *reader = (struct dtr_reader){.bytes = frame.bytes, .length = frame.length};
@@ -133,6 +137,9 @@ int dtr_peer_expect(struct dtr_peer *peer, enum dtr_frame_type type, uint64_t de
         if (frame.type != DTR_FRAME_FETCH)
             break;
         status = dtr_peer_supply(peer, reader, error);
+        /* More of them may wait already, and other workers for their turn. */
+        if (!status && dtr_now_ns() >= deadline_ns)
+            return late(peer, error);
     } while (!status);
     if (status || frame.type == type)
         return status;

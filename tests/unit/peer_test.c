@@ -152,6 +152,16 @@ static int listen_once(struct stage *stage) {
     return dtr_peer_expect(&stage->peer, DTR_FRAME_READY, 0, &reader, &error);
 }
 
+/* However much more it has asked for. */
+static void one_turn(void **state) {
+    struct stage *stage = *state;
+    for (int i = 0; i < 8; i++)
+        ask(stage);
+    assert_int_equal(listen_once(stage), DTR_E_TIMEOUT);
+    assert_int_equal(stage->peer.supplied_bytes, piece.columns * sizeof(float));
+    assert_false(atomic_load(&stage->peer.lost));
+}
+
 static uint64_t expected(struct stage *stage, uint32_t device) {
     stage->peer.device = device;
     stage->peer.expected_bytes = 0;
@@ -172,6 +182,7 @@ static void expected_bytes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_channel),
+        cmocka_unit_test_setup_teardown(one_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expected_bytes, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
