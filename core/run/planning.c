@@ -533,11 +533,11 @@ static int choose_strategy(struct dtr_planning *planning, struct dtr_plan **plan
         if (!planning->strategies[i].usable)
             continue;
         status = try_plan(planning, &i, &plan, error);
-        if (!status && planning->profile)
-            status = predict(&planning->problem, plan, &prediction, error);
         if (status)
             continue;
-        if (best && prediction.latency_s >= best_s) {
+        if (planning->profile)
+            status = predict(&planning->problem, plan, &prediction, error);
+        if (status || (best && prediction.latency_s >= best_s)) {
             dtr_plan_free(plan);
             continue;
         }
