@@ -108,7 +108,9 @@ static int measure(struct dtr_kernels *kernels, const struct dtr_probe *probe, d
         took_s = now_s() - begin_s;
         runs++;
     }
-    if (status)
+    if (status == DTR_E_MEMORY)
+        dtr_fail_memory(error);
+    else if (status)
         dtr_fail(error, status, "kernel plugin '%s' failed while it was measured",
                  dtr_kernels_name(kernels));
     else
@@ -197,6 +199,8 @@ static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_lin
     int status = DTR_OK;
     for (int i = 0; i < PINGS && !status; i++)
         status = turn(line, buffer, 0, &ping_s[i]);
+    if (status)
+        return status;
     dtr_sort_doubles(ping_s, PINGS);
     /* Whatever else the machine does only adds to the time. */
     const double round_s = ping_s[PINGS / 4];
