@@ -82,7 +82,8 @@ static int join(struct dtr_session *session, const struct dtr_group *group,
     return status;
 }
 
-/* The new epoch comes first: whoever is lost from now on breaks it. */
+/* The new epoch comes first: whoever is lost from now on breaks it.  Whoever was lost before has
+ * broken the old one only: nobody else would tell the device that it cannot join. */
 static uint64_t begin_epoch(struct dtr_session *session) {
     const uint64_t epoch = atomic_load(&session->epoch) + 1;
     atomic_store(&session->epoch, epoch);
@@ -91,8 +92,10 @@ static uint64_t begin_epoch(struct dtr_session *session) {
         if (atomic_load(&peer->state) == DTR_PEER_READY)
             peer->member_ns = dtr_now_ns();
         atomic_store(&peer->state, DTR_PEER_MEMBER);
-        if (atomic_load(&peer->lost))
-            atomic_store(&session->broken_epoch, epoch);
+        if (!atomic_load(&peer->lost))
+            continue;
+        atomic_store(&session->broken_epoch, epoch);
+        dtr_device_abort(session->device, epoch);
     }
     return epoch;
 }
