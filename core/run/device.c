@@ -190,7 +190,7 @@ void dtr_device_leave(struct dtr_device *device) {
     unlink_transport(device);
     forget_programs(device);
     if (device->executor)
-        dtr_executor_set_engine(device->executor, NULL);
+        dtr_executor_set_engine(device->executor, NULL, NULL);
     dtr_engine_free(device->engine);
     device->engine = NULL;
     if (device->joined)
@@ -206,7 +206,7 @@ static int start_engine(struct dtr_device *device, struct dtr_error *error) {
     const int status =
         dtr_engine_create(dtr_chain_top(device->transport), device->log, &device->engine, error);
     dtr_pinning_place(device, DTR_PINNING_THREAD);
-    dtr_executor_set_engine(device->executor, device->engine);
+    dtr_executor_set_engine(device->executor, device->engine, device->numbers);
     return status;
 }
 

@@ -14,6 +14,7 @@ struct dtr_executor {
     const struct dtr_model *model;
     struct dtr_kernels *kernels;
     struct dtr_engine *engine;
+    const uint32_t *numbers; /* what the devices of its group are called */
     float *arena;
     uint64_t arena_floats;
     float *embedding_gamma, *embedding_beta; /* [hidden] */
@@ -79,8 +80,10 @@ void dtr_executor_free(struct dtr_executor *executor) {
     free(executor);
 }
 
-void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine) {
+void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine,
+                             const uint32_t *numbers) {
     executor->engine = engine;
+    executor->numbers = numbers;
 }
 
 uint64_t dtr_executor_computing_ns(const struct dtr_executor *executor) {
@@ -374,9 +377,9 @@ static int failed(const struct run *run, const struct dtr_step *step, int status
     const char *what =
         dtr_collective_kind_name(run->program->schedule->collectives[step->collective].kind);
     const int peer = dtr_engine_lost_peer(executor->engine);
-    if (status == DTR_E_PEER && peer >= 0)
-        return dtr_fail(error, status, "device %d was lost during the %s of layer %u", peer, what,
-                        step->layer);
+    if (status == DTR_E_PEER && peer >= 0 && (uint32_t)peer < run->program->schedule->devices)
+        return dtr_fail(error, status, "device %u was lost during the %s of layer %u",
+                        executor->numbers[peer], what, step->layer);
     return dtr_fail(error, status, "the %s of layer %u %s", what, step->layer,
                     status == DTR_E_ABORTED   ? "was aborted"
                     : status == DTR_E_CORRUPT ? "brought a message of the wrong length"

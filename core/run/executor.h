@@ -40,8 +40,10 @@ int dtr_executor_create(const struct dtr_model *model, struct dtr_kernels *kerne
                         struct dtr_error *error);
 void dtr_executor_free(struct dtr_executor *executor);
 
-/* After the group was formed anew; the one before may be gone. */
-void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine);
+/* After the group was formed anew; the one before may be gone.  `numbers`: what the group's devices
+ * are called, as long as the engine is set; NULL where that is NULL. */
+void dtr_executor_set_engine(struct dtr_executor *executor, struct dtr_engine *engine,
+                             const uint32_t *numbers);
 
 /* Prepares the weights of a schedule and takes it over.  On failure it stays the caller's. */
 int dtr_executor_load(struct dtr_executor *executor, struct dtr_schedule *schedule,

@@ -228,7 +228,7 @@ static int measure_link(const struct line *line, uint8_t *buffer, struct dtr_lin
 static int line_failed(const struct dtr_device *device, uint32_t peer, int status,
                        struct dtr_error *error) {
     return status ? dtr_fail(error, status, "the link between devices %u and %u does not work",
-                             device->device, peer)
+                             device->device, device->numbers[peer])
                   : DTR_OK;
 }
 

@@ -244,7 +244,7 @@ static int measure_link(struct worker *worker, struct dtr_reader *reader, struct
     if (status)
         return status;
     if (!device->joined || frame.peer >= device->numbered || frame.peer == device->rank)
-        return dtr_fail(error, DTR_E_CORRUPT, "there is no link to device %u", frame.peer);
+        return dtr_fail(error, DTR_E_CORRUPT, "there is no link to rank %u", frame.peer);
     status = frame.echoes ? dtr_probe_echo(device, frame.peer, error)
                           : dtr_probe_link(device, frame.peer, &frame.link, error);
     if (status)
