@@ -332,7 +332,7 @@ static void other_machines_need_a_key(void **state) {
         .size = sizeof device.group, .devices = 2, .addresses = addresses, .epoch = 1};
     device_join(&device);
     assert_int_equal(device.status, DTR_E_CONFIG);
-    assert_non_null(strstr(device.error.text, "device 1 listens at 192.0.2.1:4711"));
+    assert_non_null(strstr(device.error.text, "rank 1 listens at 192.0.2.1:4711"));
     device.plugin->close(device.self);
 }
 

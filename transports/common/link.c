@@ -176,7 +176,7 @@ static unsigned char *destination(const struct exchange_link *link) {
 
 /* Neither what has come nor where the next message begins can be trusted. */
 static bool damaged(const struct exchange *exchange, const struct exchange_link *link) {
-    exchange->host->log(exchange->host, DTR_LOG_WARN, "what device %u sent was damaged on its way",
+    exchange->host->log(exchange->host, DTR_LOG_WARN, "what rank %u sent was damaged on its way",
                         (unsigned)(link - exchange->link));
     return false;
 }

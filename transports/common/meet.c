@@ -64,9 +64,8 @@ static int step_call(struct joining *joining, uint32_t index, struct dtr_error *
         return DTR_OK;
     case HANDSHAKE_STRANGER:
         hang_up(shake);
-        return joining->host->fail(error, DTR_E_PEER,
-                                   "device %u at %s does not hold the group's key", index,
-                                   joining->peer[index].text);
+        return joining->host->fail(error, DTR_E_PEER, "rank %u at %s does not hold the group's key",
+                                   index, joining->peer[index].text);
     default:
         joining->why[index] = errno ? errno : ECONNRESET;
         joining->retry_ns[index] = now_of(joining) + RETRY_NS;
@@ -84,7 +83,7 @@ static void step_answer(struct joining *joining, struct handshake *shake) {
         connected(joining, shake);
         break;
     case HANDSHAKE_STRANGER:
-        host->log(host, DTR_LOG_WARN, "refused a connection as device %u without the group's key",
+        host->log(host, DTR_LOG_WARN, "refused a connection as rank %u without the group's key",
                   shake->peer);
         hang_up(shake);
         break;
@@ -210,7 +209,7 @@ static int late(const struct joining *joining, struct dtr_error *error) {
         i++;
     find_mistake(joining, i, mistake, sizeof mistake);
     return joining->host->fail(
-        error, DTR_E_TIMEOUT, "device %u at %s %s%s%s%s", i, joining->peer[i].text,
+        error, DTR_E_TIMEOUT, "rank %u at %s %s%s%s%s", i, joining->peer[i].text,
         i < joining->group->device ? "was not reached in time" : "did not connect in time",
         joining->why[i] ? ": " : "", joining->why[i] ? strerror(joining->why[i]) : "", mistake);
 }
@@ -277,12 +276,12 @@ static int check_reach(const struct meeting *meeting, const struct meet_peer *pe
     if (endpoint_is_loopback(&peer->endpoint) != near)
         return host->fail(
             error, DTR_E_CONFIG,
-            "device %u listens at %s, but this device %s the loopback interface; name the "
+            "rank %u listens at %s, but this device %s the loopback interface; name the "
             "interface or address to use in [transport.%s]",
             index, peer->text, near ? "is on" : "is not on", meeting->transport);
     if (!near && !meeting->group->key)
         return host->fail(error, DTR_E_CONFIG,
-                          "device %u at %s is on another machine; that needs a key ([cluster] "
+                          "rank %u at %s is on another machine; that needs a key ([cluster] "
                           "key_file)",
                           index, peer->text);
     return DTR_OK;

@@ -109,7 +109,7 @@ static void corrupt(struct fault *fault, uint32_t peer, struct segment *segment)
     const uint64_t at = draw(fault) % segment->head.bytes;
     segment->data[at] ^= (unsigned char)(1u << draw(fault) % 8);
     fault->corrupted = true;
-    fault->host->log(fault->host, DTR_LOG_DEBUG, "flipped a bit on the way to device %u", peer);
+    fault->host->log(fault->host, DTR_LOG_DEBUG, "flipped a bit on the way to rank %u", peer);
 }
 
 static void stamp(void *owner, uint32_t peer, struct segment *segment) {
@@ -147,7 +147,7 @@ static void advance(void *owner, uint64_t now_ns) {
     if (fault->peer[peer].segments < (uint64_t)fault->params->cut_after)
         return;
     fault->was_cut = true;
-    fault->host->log(fault->host, DTR_LOG_DEBUG, "cut the connection with device %u", peer);
+    fault->host->log(fault->host, DTR_LOG_DEBUG, "cut the connection with rank %u", peer);
     relay_cut(&fault->relay, peer);
 }
 

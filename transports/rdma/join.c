@@ -50,7 +50,7 @@ static int send_cards(const struct joining *joining, struct dtr_error *error) {
         const ssize_t sent =
             send(rdma->line[i].fd, &joining->own, sizeof joining->own, MSG_NOSIGNAL);
         if (sent != sizeof joining->own)
-            return rdma->host->fail(error, DTR_E_PEER, "device %u at %s has ended", i,
+            return rdma->host->fail(error, DTR_E_PEER, "rank %u at %s has ended", i,
                                     rdma->line[i].text);
     }
     return DTR_OK;
@@ -62,7 +62,7 @@ static int read_card(struct joining *joining, uint32_t index, struct dtr_error *
     const ssize_t got = recv(rdma->line[index].fd, (uint8_t *)&joining->card[index] + *have,
                              sizeof(struct card) - *have, MSG_DONTWAIT);
     if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
-        return rdma->host->fail(error, DTR_E_PEER, "device %u at %s has ended", index,
+        return rdma->host->fail(error, DTR_E_PEER, "rank %u at %s has ended", index,
                                 rdma->line[index].text);
     if (got > 0)
         *have += (size_t)got;
@@ -101,7 +101,7 @@ static int await_cards(struct joining *joining, struct dtr_error *error) {
         if (status)
             return status;
         if (is_late(joining))
-            return rdma->host->fail(error, DTR_E_TIMEOUT, "device %u at %s did not answer in time",
+            return rdma->host->fail(error, DTR_E_TIMEOUT, "rank %u at %s did not answer in time",
                                     missing, rdma->line[missing].text);
         rdma->poll[rdma->devices] = (struct pollfd){.fd = rdma->bell, .events = POLLIN};
         meet_poll(rdma->host, rdma->poll, rdma->devices + 1, joining->deadline_ns);
@@ -114,10 +114,10 @@ static int take_card(struct joining *joining, uint32_t index, struct dtr_error *
     card->provider[sizeof card->provider - 1] = '\0';
     if (memcmp(card->magic, card_magic, sizeof card_magic) ||
         le32toh(card->name_bytes) > FABRIC_NAME_MAX)
-        return rdma->host->fail(error, DTR_E_CORRUPT, "device %u speaks another version", index);
+        return rdma->host->fail(error, DTR_E_CORRUPT, "rank %u speaks another version", index);
     if (strcmp(card->provider, joining->own.provider))
         return rdma->host->fail(error, DTR_E_CONFIG,
-                                "device %u uses the provider '%.63s', this one '%s'; name one in "
+                                "rank %u uses the provider '%.63s', this one '%s'; name one in "
                                 "[transport.rdma]",
                                 index, card->provider, joining->own.provider);
     rdma->peer[index].token = le64toh(card->token);
@@ -159,7 +159,7 @@ static int check_lines(struct rdma *rdma, struct dtr_error *error) {
         rdma_drain(rdma);
         if (!rdma->peer[i].ready)
             return rdma->host->fail(error, DTR_E_PEER,
-                                    "device %u at %s has ended, or cannot be reached through the "
+                                    "rank %u at %s has ended, or cannot be reached through the "
                                     "provider '%s'",
                                     i, rdma->line[i].text, fabric_provider(&rdma->fabric));
     }
@@ -185,7 +185,7 @@ static int greet_all(struct joining *joining, struct dtr_error *error) {
             return status;
         if (is_late(joining))
             return rdma->host->fail(error, DTR_E_TIMEOUT,
-                                    "device %u at %s was not reached through the provider '%s' in "
+                                    "rank %u at %s was not reached through the provider '%s' in "
                                     "time",
                                     missing, rdma->line[missing].text,
                                     fabric_provider(&rdma->fabric));

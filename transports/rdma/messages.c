@@ -32,7 +32,7 @@ static void doom(struct rdma *rdma, uint32_t peer, const char *why) {
     if (rdma->peer[peer].doomed)
         return;
     rdma->peer[peer].doomed = true;
-    rdma->host->log(rdma->host, DTR_LOG_WARN, "device %u: %s", peer, why);
+    rdma->host->log(rdma->host, DTR_LOG_WARN, "rank %u: %s", peer, why);
 }
 
 static void finish(struct rdma *rdma, struct dtr_transfer *transfer, int status) {

@@ -152,7 +152,7 @@ static int verdict(struct rdma *rdma) {
 static void look_at_lines(struct rdma *rdma) {
     for (uint32_t i = 0; i < rdma->devices; i++)
         if (rdma->poll[i].fd >= 0 && rdma->poll[i].revents && !rdma->peer[i].lost) {
-            rdma->host->log(rdma->host, DTR_LOG_DEBUG, "device %u at %s has ended", i,
+            rdma->host->log(rdma->host, DTR_LOG_DEBUG, "rank %u at %s has ended", i,
                             rdma->line[i].text);
             char word;
             const bool said = recv(rdma->line[i].fd, &word, 1, MSG_DONTWAIT) == 1;

@@ -62,7 +62,7 @@ static int verify(struct shm *shm, const struct dtr_group *group, uint32_t index
     memcpy(proof, peer->own->proof, sizeof proof);
     const struct proof_claim claim = claim_of(shm, index, false);
     if (!proof_holds(&claim, group->key, proof))
-        return shm->host->fail(error, DTR_E_PEER, "device %u does not hold the group's key", index);
+        return shm->host->fail(error, DTR_E_PEER, "rank %u does not hold the group's key", index);
     peer->verified = true;
     return DTR_OK;
 }
@@ -79,7 +79,7 @@ static int connect_peer(struct shm *shm, const struct dtr_group *group, uint32_t
     const int status = peer->lane ? verify(shm, group, index, error) : DTR_OK;
     /* One that joined and ended since is found lost later; what it wrote can be read. */
     if (!status && !peer->verified && dead)
-        return shm->host->fail(error, DTR_E_PEER, "device %u (process %d) has ended", index,
+        return shm->host->fail(error, DTR_E_PEER, "rank %u (process %d) has ended", index,
                                (int)peer->address.pid);
     return status;
 }
@@ -105,7 +105,7 @@ static int late(const struct shm *shm, struct dtr_error *error) {
         const struct shm_peer *peer = &shm->peer[i];
         if (i != shm->head.device && !peer->verified)
             return shm->host->fail(error, DTR_E_TIMEOUT,
-                                   "device %u (process %d) has not joined in time%s%s", i,
+                                   "rank %u (process %d) has not joined in time%s%s", i,
                                    (int)peer->address.pid, peer->why ? ": " : "",
                                    peer->why ? strerror(peer->why) : "");
     }

@@ -103,7 +103,7 @@ static void look_for_leavers(struct shm *shm) {
         if (i == shm->head.device || exchange_is_lost(&shm->exchange, i) ||
             !atomic_load(&shm->peer[i].lane->left))
             continue;
-        shm->host->log(shm->host, DTR_LOG_DEBUG, "device %u has left", i);
+        shm->host->log(shm->host, DTR_LOG_DEBUG, "rank %u has left", i);
         lose(shm, i);
     }
 }
@@ -117,7 +117,7 @@ static void look_for_orphans(struct shm *shm, uint64_t now) {
         if (i == shm->head.device || exchange_is_lost(&shm->exchange, i) ||
             !directory_is_orphan(peer->directory_fd))
             continue;
-        shm->host->log(shm->host, DTR_LOG_INFO, "device %u (process %d) has ended", i,
+        shm->host->log(shm->host, DTR_LOG_INFO, "rank %u (process %d) has ended", i,
                        (int)peer->address.pid);
         lose(shm, i);
     }

@@ -75,10 +75,10 @@ static bool again(int cause) {
 static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
     const struct meet_peer *lost = &tcp->peer[peer];
     if (cause)
-        tcp->host->log(tcp->host, DTR_LOG_INFO, "device %u at %s: %s", peer, lost->text,
+        tcp->host->log(tcp->host, DTR_LOG_INFO, "rank %u at %s: %s", peer, lost->text,
                        strerror(cause));
     else
-        tcp->host->log(tcp->host, DTR_LOG_DEBUG, "device %u at %s has closed", peer, lost->text);
+        tcp->host->log(tcp->host, DTR_LOG_DEBUG, "rank %u at %s has closed", peer, lost->text);
     return -1;
 }
 
