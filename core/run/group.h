@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "run/channel.h"
+#include "run/gap.h"
 #include "run/launch.h"
 #include "run/planning.h"
 #include "run/protocol.h"
@@ -49,13 +50,16 @@ struct dtr_peer {
     uint32_t falls;                  /* losses on end */
     uint64_t member_ns, due_ns;      /* when it became a member; when it may be started again */
     uint64_t supplied_bytes, expected_bytes; /* of weights that it was sent, and will be */
+    uint64_t asked_ns;                       /* when it was sent the last request */
+    struct dtr_gap gap;                      /* between its clock and the leader's */
 };
 
 /* What the leader keeps of a request's shape beside its own program; devices by their rank. */
 struct dtr_companions {
     struct dtr_schedule **schedules; /* of ranks 1, 2, ...; ends at NULL */
     uint64_t *digests, *bytes_sent, *bytes_received;
-    struct dtr_flight_times **flight_times; /* [ranks] of the last request; not rank 0's */
+    struct dtr_flight_times **flight_times; /* [ranks] of the last request, by the leader's
+                                             * clock; not rank 0's */
     uint64_t **step_times;                  /* the same, where requests are traced */
     double predicted_s;                     /* below 0: not asked yet */
 };

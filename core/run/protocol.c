@@ -389,6 +389,8 @@ void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
     dtr_write_u64(writer, done->peak_rss_bytes);
     dtr_write_u64(writer, done->late_ns);
     dtr_write_u64(writer, done->due_ns);
+    dtr_write_u64(writer, done->taken_ns);
+    dtr_write_u64(writer, done->answered_ns);
     dtr_write_u32(writer, steps);
     dtr_write_u32(writer, collectives);
     dtr_write_bytes(writer, program->begin_ns, steps * sizeof(uint64_t));
@@ -408,6 +410,8 @@ int dtr_read_done(struct dtr_reader *reader, struct dtr_done *done, struct dtr_e
     done->peak_rss_bytes = dtr_read_u64(reader);
     done->late_ns = dtr_read_u64(reader);
     done->due_ns = dtr_read_u64(reader);
+    done->taken_ns = dtr_read_u64(reader);
+    done->answered_ns = dtr_read_u64(reader);
     done->steps = dtr_read_u32(reader);
     done->collectives = dtr_read_u32(reader);
     done->step_times = dtr_read_bytes(reader, 2 * sizeof(uint64_t) * (size_t)done->steps);

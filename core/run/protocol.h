@@ -12,7 +12,7 @@
 #include "run/trial.h"
 
 /* Raised whenever a frame changes. */
-enum { DTR_PROTOCOL_VERSION = 7 };
+enum { DTR_PROTOCOL_VERSION = 8 };
 
 /* DTR_FRAME_HELLO */
 void dtr_write_hello(struct dtr_writer *writer);
@@ -105,15 +105,16 @@ int dtr_read_request(struct dtr_reader *reader, const struct dtr_device *device,
                      struct dtr_words *memory, struct dtr_request_frame *frame,
                      struct dtr_error *error);
 
-/* DTR_FRAME_DONE */
+/* DTR_FRAME_DONE; times are those of the worker's clock. */
 struct dtr_done {
     uint64_t number;
     struct dtr_device_times times;
     uint64_t buffer_bytes, peak_rss_bytes;
     uint64_t late_ns, due_ns;
-    uint32_t steps, collectives; /* steps: only with the trace, else 0 */
-    const void *step_times;      /* begin of all steps, then end of all, 64 bits each */
-    const void *flight_times;    /* begin and end of each collective */
+    uint64_t taken_ns, answered_ns; /* the request was taken, and this was written */
+    uint32_t steps, collectives;    /* steps: only with the trace, else 0 */
+    const void *step_times;         /* begin of all steps, then end of all, 64 bits each */
+    const void *flight_times;       /* begin and end of each collective */
 };
 void dtr_write_done(struct dtr_writer *writer, const struct dtr_done *done,
                     const struct dtr_program *program, bool trace);

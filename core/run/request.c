@@ -99,14 +99,39 @@ static int send_request(struct dtr_session *session, const struct dtr_request *r
         .tiles = session->plan->tiles,
     };
     for (uint32_t i = 1; i < session->members; i++) {
+        struct dtr_peer *peer = dtr_member(session, i);
         frame.digest = companions->digests[i];
-        dtr_write_request(&dtr_member(session, i)->writer, &frame, dtr_session_model(session),
-                          session->plan->groups);
-        const int status = dtr_peer_send(dtr_member(session, i), DTR_FRAME_REQUEST, error);
+        dtr_write_request(&peer->writer, &frame, dtr_session_model(session), session->plan->groups);
+        peer->asked_ns = dtr_now_ns();
+        const int status = dtr_peer_send(peer, DTR_FRAME_REQUEST, error);
         if (status)
             return status;
     }
     return DTR_OK;
+}
+
+/* How far the worker's clock is behind.  Its answer came in no later than what came in last. */
+static int64_t gap_of(struct dtr_peer *peer, const struct dtr_done *done) {
+    const struct dtr_round round = {
+        .sent_ns = peer->asked_ns,
+        .taken_ns = done->taken_ns,
+        .answered_ns = done->answered_ns,
+        .received_ns = dtr_channel_heard_ns(peer->channel),
+    };
+    dtr_gap_learn(&peer->gap, &round);
+    return dtr_gap_ns(&peer->gap);
+}
+
+static void bridge_times(const struct dtr_companions *companions, uint32_t rank,
+                         const struct dtr_done *done, int64_t gap_ns) {
+    uint64_t *steps = companions->step_times[rank];
+    struct dtr_flight_times *flights = companions->flight_times[rank];
+    for (size_t i = 0; i < 2 * (size_t)done->steps; i++)
+        steps[i] = dtr_gap_bridge(steps[i], gap_ns);
+    for (uint32_t i = 0; i < done->collectives; i++) {
+        flights[i].begin_ns = dtr_gap_bridge(flights[i].begin_ns, gap_ns);
+        flights[i].end_ns = dtr_gap_bridge(flights[i].end_ns, gap_ns);
+    }
 }
 
 /* Keeps the times of the collectives, and of all steps of a traced request. */
@@ -120,6 +145,7 @@ static int keep_times(struct dtr_session *session, uint32_t rank, const struct d
     memcpy(companions->step_times[rank], done->step_times, 2 * sizeof(uint64_t) * (size_t)steps);
     memcpy(companions->flight_times[rank], done->flight_times,
            sizeof(struct dtr_flight_times) * (size_t)done->collectives);
+    bridge_times(companions, rank, done, gap_of(dtr_member(session, rank), done));
     return DTR_OK;
 }
 

@@ -294,6 +294,7 @@ static int take_plan(struct worker *worker, const struct dtr_reader *reader,
 
 static int run_request(struct worker *worker, struct dtr_reader *reader, struct dtr_error *error) {
     struct dtr_device *device = atomic_load(&worker->device);
+    const uint64_t taken_ns = dtr_now_ns();
     struct dtr_request_frame frame;
     struct dtr_program *program;
     if (!device->plan)
@@ -315,6 +316,8 @@ static int run_request(struct worker *worker, struct dtr_reader *reader, struct 
         .times = dtr_program_times(program),
         .buffer_bytes = dtr_executor_bytes(device->executor),
         .peak_rss_bytes = dtr_peak_rss_bytes(),
+        .taken_ns = taken_ns,
+        .answered_ns = dtr_now_ns(),
     };
     dtr_kernels_lateness(device->kernels, &done.late_ns, &done.due_ns);
     dtr_write_done(&worker->writer, &done, program, device->options.trace);

@@ -178,7 +178,7 @@ def control():
         11: struct.pack("=Q", 1000) + text("reference") + text("0-1"),
         12: struct.pack("=QQ", 1, 2) + words(1, 6, 5, 2, 3, 2, 2, 0, 3, 5) + bits(5, 2, 5, 3, 2, 5) +
             bits(1, 0, 0, 0, 0, 0),
-        13: struct.pack("=6Q", 1, 2, 3, 4, 5, 6) + words(1, 1) + bytes(16 + 16),
+        13: struct.pack("=11Q", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11) + words(1, 1) + bytes(16 + 16),
         14: words(2, 3) + text("something broke"),
         15: text("device 2 was lost"),
     }
