@@ -83,7 +83,9 @@ count=0
 while is_running; do
     device=$((count * 3 % (DTR_TESTBED_DEVICES - 1) + 1))
     how=$(echo kill stop cut | cut -d ' ' -f $((count % 3 + 1)))
-    echo "$(ls "/proc/$leader/fd" | wc -l) $(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$leader/status")" >>sizes
+    descriptors=$(ls "/proc/$leader/fd" | wc -l)
+    memory=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$leader/status")
+    [ -z "$memory" ] || echo "$descriptors $memory" >>sizes # or it has just ended
     harm $how $device
     sleep 2
     heal $how $device
