@@ -13,12 +13,21 @@ enum { FEED_FORWARD_ROWS = 512 };
 
 /* --- buffers and views ------------------------------------------------------------------------ */
 
+/* FNV-1a, by Fowler, Noll and Vo. */
+static uint32_t hash_of(const char *name) {
+    uint32_t hash = UINT32_C(2166136261);
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
+    return hash;
+}
+
 int32_t dtr_buffer(struct dtr_builder *b, const char *name, struct dtr_range rows,
                    uint32_t columns) {
     struct dtr_schedule *schedule = b->schedule;
+    const uint32_t hash = hash_of(name);
     for (uint32_t i = 0; i < schedule->buffers_count; i++) {
         struct dtr_buffer *buffer = &schedule->buffers[i];
-        if (buffer->columns != columns || strcmp(buffer->name, name) != 0)
+        if (buffer->hash != hash || buffer->columns != columns || strcmp(buffer->name, name) != 0)
             continue;
         const uint32_t begin = rows.begin < buffer->row ? rows.begin : buffer->row;
         const uint32_t old_end = buffer->row + buffer->rows;
@@ -31,6 +40,7 @@ int32_t dtr_buffer(struct dtr_builder *b, const char *name, struct dtr_range row
     if (!buffer)
         return -1;
     snprintf(buffer->name, sizeof buffer->name, "%s", name);
+    buffer->hash = hash;
     buffer->row = rows.begin;
     buffer->rows = dtr_range_count(rows);
     buffer->columns = columns;

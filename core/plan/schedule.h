@@ -23,6 +23,7 @@
 struct dtr_buffer {
     char name[48];
     uint32_t row, rows, columns; /* rows [row, row + rows) */
+    uint32_t hash;               /* of the name: exchanges between many look for many buffers */
     uint64_t offset;             /* in floats, from the start of the arena */
 };
 
