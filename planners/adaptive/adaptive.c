@@ -269,7 +269,9 @@ static int decide(struct adaptive *self, const struct dtr_problem *problem,
     int status = review_begin(&review, self, problem, plan, error);
     if (status)
         return status;
-    status = dtr_contest_strategies(&review.contest, plan, NULL, error);
+    status = dtr_contest_keep(&review.contest, plan, error);
+    if (!status)
+        status = dtr_contest_strategies(&review.contest, plan, NULL, error);
     if (!status)
         status = dtr_contest_finish(&review.contest, error);
     if (!status && !review.contest.trial.fits)

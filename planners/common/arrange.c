@@ -22,6 +22,7 @@ struct arranger {
     uint32_t *order; /* [devices] the fastest first */
     uint32_t count;  /* devices of a speed above 0 */
     double *share;   /* [devices] scratch: of the set that is being tried */
+    double *merit;   /* [strategies] scratch */
     struct dtr_room room;
 };
 
@@ -90,6 +91,7 @@ static void finish(struct arranger *a) {
     host->release(host, a->speed);
     host->release(host, a->order);
     host->release(host, a->share);
+    host->release(host, a->merit);
     host->release(host, a->room.most);
     host->release(host, a->room.given);
     host->release(host, a->room.sum);
@@ -102,13 +104,15 @@ static int begin(struct arranger *a, struct dtr_contest *contest, const struct d
     a->speed = allocate(a, devices, sizeof *a->speed);
     a->order = allocate(a, devices, sizeof *a->order);
     a->share = allocate(a, devices, sizeof *a->share);
+    a->merit = allocate(a, given->strategies, sizeof *a->merit);
     a->room = (struct dtr_room){
         .most = allocate(a, devices, sizeof *a->room.most),
         .given = allocate(a, devices, sizeof *a->room.given),
         .sum = allocate(a, given->divisions, sizeof *a->room.sum),
         .by_hand = dtr_placed_by_hand(a->search->problem),
     };
-    if (!a->speed || !a->order || !a->share || !a->room.most || !a->room.given || !a->room.sum) {
+    if (!a->speed || !a->order || !a->share || !a->merit || !a->room.most || !a->room.given ||
+        !a->room.sum) {
         finish(a);
         return a->search->host->fail(error, DTR_E_MEMORY, "out of memory");
     }
@@ -204,30 +208,50 @@ static double least_score(const struct arranger *a) {
     return least;
 }
 
+/* Whether several devices share a division in this plan. */
+static bool is_shared(const struct dtr_plan *plan) {
+    for (uint32_t d = 0; d < plan->divisions; d++) {
+        uint32_t holders = 0;
+        for (uint32_t i = 0; i < plan->devices; i++)
+            holders += plan->holds[(size_t)d * plan->devices + i];
+        if (holders > 1)
+            return true;
+    }
+    return false;
+}
+
 /* One strategy on so many devices, every sub-block on one of them, and shared where there are more
- * devices than divisions. */
+ * devices than divisions: as was better with fewer devices first. */
 static int try_strategy(struct arranger *a, uint32_t strategy, uint32_t count,
                         struct dtr_error *error) {
     struct dtr_contender *contender = &a->contest->contender[strategy];
-    struct dtr_trial trial, shared;
+    const bool both = a->given->divisions && count > a->given->divisions && !a->room.by_hand &&
+                      !contender->unplaced;
+    const bool shared = both && is_shared(contender->plan);
+    struct dtr_trial first, second;
     take_fastest(a, count);
-    int status = try_set(a, strategy, DTR_CONTEST_TILES, false, &trial, error);
-    if (status || !a->given->divisions || count <= a->given->divisions || a->room.by_hand ||
-        contender->unplaced)
+    int status = try_set(a, strategy, DTR_CONTEST_TILES, shared, &first, error);
+    if (status || !both)
         return status;
     take_fastest(a, count);
-    status = try_set(a, strategy, DTR_CONTEST_TILES, true, &shared, error);
+    status = try_set(a, strategy, DTR_CONTEST_TILES, !shared, &second, error);
     contender->unplaced = count >= 2 * a->given->divisions &&
-                          fabs(trial.latency_s - shared.latency_s) <= 1e-9 * trial.latency_s;
+                          fabs(first.latency_s - second.latency_s) <= 1e-9 * first.latency_s;
     return status;
 }
 
+/* The best so far first, for there may be no work left for the others. */
 static int try_count(struct arranger *a, uint32_t count, struct dtr_error *error) {
+    const uint32_t strategies = a->given->strategies;
     const double least = least_score(a);
     int status = DTR_OK;
-    for (uint32_t s = 0; !status && s < a->given->strategies; s++)
+    for (uint32_t s = 0; s < strategies; s++)
+        a->merit[s] = a->contest->contender[s].trial.score;
+    for (uint32_t place = 0; !status && place < strategies; place++) {
+        const uint32_t s = dtr_strategy_at(a->merit, strategies, place);
         if (is_promising(a, s, count, least))
             status = try_strategy(a, s, count, error);
+    }
     return status;
 }
 
@@ -243,18 +267,6 @@ static uint32_t next_count(const struct arranger *a, uint32_t count) {
 }
 
 /* --- other sets ------------------------------------------------------------------------------- */
-
-/* Whether several devices share a division in this plan. */
-static bool is_shared(const struct dtr_plan *plan) {
-    for (uint32_t d = 0; d < plan->divisions; d++) {
-        uint32_t holders = 0;
-        for (uint32_t i = 0; i < plan->devices; i++)
-            holders += plan->holds[(size_t)d * plan->devices + i];
-        if (holders > 1)
-            return true;
-    }
-    return false;
-}
 
 static bool takes_any(const struct arranger *a) {
     for (uint32_t i = 0; i < a->given->devices; i++)

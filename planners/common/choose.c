@@ -60,8 +60,7 @@ int dtr_contest_try(struct dtr_contest *contest, uint32_t strategy, struct dtr_t
     return DTR_OK;
 }
 
-/* The strategy that comes at this place: the smallest merit first, of equals in their own order. */
-static uint32_t strategy_at(const double *merit, uint32_t strategies, uint32_t place) {
+uint32_t dtr_strategy_at(const double *merit, uint32_t strategies, uint32_t place) {
     for (uint32_t s = 0; merit && s < strategies; s++) {
         uint32_t before = 0;
         for (uint32_t other = 0; other < strategies; other++)
@@ -76,7 +75,7 @@ int dtr_contest_strategies(struct dtr_contest *contest, const struct dtr_plan *p
                            const double *merit, struct dtr_error *error) {
     int status = DTR_OK;
     for (uint32_t place = 0; !status && place < plan->strategies; place++) {
-        const uint32_t s = strategy_at(merit, plan->strategies, place);
+        const uint32_t s = dtr_strategy_at(merit, plan->strategies, place);
         struct dtr_trial trial;
         if (!contest->search->allowed[s])
             continue;
@@ -105,17 +104,29 @@ static void keep_best(struct dtr_contest *contest, const struct dtr_plan *plan,
     contest->trial = *trial;
 }
 
+int dtr_contest_keep(struct dtr_contest *contest, const struct dtr_plan *plan,
+                     struct dtr_error *error) {
+    const uint64_t spent = contest->search->spent;
+    struct dtr_trial trial;
+    const int status = dtr_search_try(contest->search, plan, &trial, error);
+    contest->search->spent = spent;
+    if (!status)
+        keep_best(contest, plan, &trial);
+    return status;
+}
+
 /* The best plan of a strategy in so many tiles; *better_p when that is better. */
 static int try_tiles(struct dtr_contest *contest, uint32_t strategy, uint32_t tiles, bool *better_p,
                      struct dtr_error *error) {
     const struct dtr_contender *contender = &contest->contender[strategy];
     const struct dtr_trial before = contender->trial;
-    struct dtr_trial trial = before;
-    int status = DTR_OK;
+    struct dtr_trial trial;
+    *better_p = false;
     dtr_draft_copy(contest->draft, contender->plan);
     contest->draft->tiles = tiles;
-    if (dtr_search_affords(contest->search, contest->draft))
-        status = dtr_contest_try(contest, strategy, &trial, error);
+    if (!dtr_search_affords(contest->search, contest->draft))
+        return DTR_OK;
+    const int status = dtr_contest_try(contest, strategy, &trial, error);
     *better_p = dtr_trial_better(&trial, &before);
     if (tiles == 1 && !*better_p && trial.latency_s <= before.latency_s * (1 + 1e-9))
         contender->plan->tiles = 1; /* they make no difference */

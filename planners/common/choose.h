@@ -40,6 +40,13 @@ int dtr_contest_try(struct dtr_contest *contest, uint32_t strategy, struct dtr_t
 int dtr_contest_strategies(struct dtr_contest *contest, const struct dtr_plan *plan,
                            const double *merit, struct dtr_error *error);
 
+/* Tries a plan as it is, whatever work is left, and keeps it as the one to beat. */
+int dtr_contest_keep(struct dtr_contest *contest, const struct dtr_plan *plan,
+                     struct dtr_error *error);
+
+/* The strategy that comes at this place: the smallest merit first, of equals in their own order. */
+uint32_t dtr_strategy_at(const double *merit, uint32_t strategies, uint32_t place);
+
 /* The best of the best few in as many tiles as suit them, then group by group.  When nothing fits,
  * contest->trial.fits is false. */
 int dtr_contest_finish(struct dtr_contest *contest, struct dtr_error *error);

@@ -461,6 +461,39 @@ static void test_steps(void **state) {
     cluster_free(c);
 }
 
+/* What the reason says the plan takes, in milliseconds. */
+static double said_ms(const struct cluster *c) {
+    const char *predicted = strstr(c->plan->reason, " ms predicted");
+    assert_non_null(predicted);
+    while (predicted[-1] != ' ')
+        predicted--;
+    return strtod(predicted, NULL);
+}
+
+/* Where there is work for a few trials only, a plan is still what is said of it, and deciding
+ * anew, with less work yet, falls back on nothing worse. */
+static void test_little_work(void **state) {
+    (void)state;
+    static const uint32_t layers[] = {12, 24, 48}, devices[] = {24, 32, 48, 56, 64};
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+        for (size_t j = 0; j < sizeof devices / sizeof devices[0]; j++) {
+            struct cluster *decided = cluster_create("static", devices[j]);
+            decided->model.layers = layers[i];
+            assert_int_equal(make_plan(decided), DTR_OK);
+            assert_true(fabs(said_ms(decided) - 1e3 * latency_s(decided)) <
+                        1e-3 * said_ms(decided));
+            cluster_free(decided);
+            struct cluster *c = cluster_create("adaptive", devices[j]);
+            c->model.layers = layers[i];
+            assert_int_equal(make_plan(c), DTR_OK);
+            const double before = latency_s(c);
+            request(c, 500, 0);
+            assert_true(latency_s(c) <= before * (1 + 1e-9));
+            assert_true(fabs(said_ms(c) - 1e3 * latency_s(c)) < 1e-3 * said_ms(c));
+            cluster_free(c);
+        }
+}
+
 /* The network steps down and up again while it is noisy: the right plan from the second request
  * after each step, and no other change of plan. */
 static void test_steps_in_noise(void **state) {
@@ -608,6 +641,7 @@ int main(void) {
         cmocka_unit_test(test_no_profile),
         cmocka_unit_test(test_predictions_fail),
         cmocka_unit_test(test_many_devices),
+        cmocka_unit_test(test_little_work),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_steps_in_noise),
         cmocka_unit_test(test_noise),
