@@ -117,6 +117,9 @@ static int make_run(struct dtr_experiment_store *store, struct dtr_error *error)
     return status;
 }
 
+/* An experiment file is some kilobytes; what is larger is something else. */
+enum { FILE_MAX_BYTES = 1 << 20 };
+
 static const char *or_null(const char *text) {
     return *text ? text : NULL;
 }
@@ -514,7 +517,7 @@ int dtr_experiment_load(const char *file, const struct dtr_setting *settings, si
     struct dtr_experiment_store *store = create(plugins, log);
     if (!store)
         return dtr_fail_memory(error);
-    int status = dtr_ini_read(file, &store->ini, error);
+    int status = dtr_ini_read(file, FILE_MAX_BYTES, &store->ini, error);
     if (!status)
         store->experiment.file = store->ini->file;
     if (!status)

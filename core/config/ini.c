@@ -9,8 +9,6 @@
 
 /* inih keeps names in 50 bytes and cuts off what is longer. */
 #define NAME_MAX_BYTES 49u
-/* An experiment file is some kilobytes; what is larger is something else. */
-#define FILE_MAX_BYTES (1u << 20)
 
 /* Characters that a backslash protects.  On their way through inih they are bytes 1, 2, ..., which
  * mean nothing to it and are refused in the file itself. */
@@ -245,6 +243,19 @@ static int continue_entry(struct parser *parser, char *value) {
     return DTR_OK;
 }
 
+/* An entry of the section that is being read, which are the last. */
+static const struct dtr_ini_entry *find_here(const struct dtr_ini *ini, const char *section,
+                                             const char *key) {
+    for (size_t i = ini->entries_count; i--;) {
+        const struct dtr_ini_entry *entry = &ini->entries[i];
+        if (strcmp(entry->section, section) != 0)
+            return NULL;
+        if (strcmp(entry->key, key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
 static int begin_entry(struct parser *parser, const char *section, const char *key, char *value) {
     if (!*section)
         return refuse(parser, "'%s' stands before the first [section]", key);
@@ -253,7 +264,7 @@ static int begin_entry(struct parser *parser, const char *section, const char *k
     if (strlen(key) > NAME_MAX_BYTES)
         return refuse(parser, "[%s] the key '%s' has %zu characters; the longest may have %u",
                       section, key, strlen(key), NAME_MAX_BYTES);
-    const struct dtr_ini_entry *first = dtr_ini_find(parser->ini, section, key);
+    const struct dtr_ini_entry *first = find_here(parser->ini, section, key);
     if (first)
         return refuse(parser, "[%s] '%s' appears twice, first in line %u", section, key,
                       first->line);
@@ -311,22 +322,22 @@ int dtr_ini_parse(const char *name, const char *text, size_t length, struct dtr_
     return DTR_OK;
 }
 
-int dtr_ini_read(const char *file, struct dtr_ini **ini_p, struct dtr_error *error) {
+int dtr_ini_read(const char *file, size_t most, struct dtr_ini **ini_p, struct dtr_error *error) {
     FILE *stream = fopen(file, "rbe");
     if (!stream)
         return dtr_fail(error, DTR_E_CONFIG, "%s: %s", file, strerror(errno));
-    char *text = malloc(FILE_MAX_BYTES + 1);
+    char *text = malloc(most + 1);
     if (!text) {
         fclose(stream);
         return dtr_fail_memory(error);
     }
-    const size_t length = fread(text, 1, FILE_MAX_BYTES + 1, stream);
+    const size_t length = fread(text, 1, most + 1, stream);
     int status = DTR_OK;
     if (ferror(stream))
         status = dtr_fail(error, DTR_E_CONFIG, "%s: %s", file, strerror(errno));
-    else if (length > FILE_MAX_BYTES)
-        status =
-            dtr_fail(error, DTR_E_CONFIG, "%s: is larger than 1 MiB; is this an INI file?", file);
+    else if (length > most)
+        status = dtr_fail(error, DTR_E_CONFIG, "%s: is larger than %zu MiB; is this an INI file?",
+                          file, most >> 20);
     fclose(stream);
     if (!status)
         status = dtr_ini_parse(file, text, length, ini_p, error);

@@ -36,8 +36,9 @@ struct dtr_ini {
     size_t entries_count;
 };
 
-/* Reads all of it or nothing; DTR_E_CONFIG with "exp.ini:12: ..." when it is no INI file. */
-int dtr_ini_read(const char *file, struct dtr_ini **ini_p, struct dtr_error *error);
+/* Reads all of it or nothing; DTR_E_CONFIG with "exp.ini:12: ..." when it is no INI file, or one of
+ * more than `most` bytes (some MiB). */
+int dtr_ini_read(const char *file, size_t most, struct dtr_ini **ini_p, struct dtr_error *error);
 int dtr_ini_parse(const char *name, const char *text, size_t length, struct dtr_ini **ini_p,
                   struct dtr_error *error);
 void dtr_ini_free(struct dtr_ini *ini);

@@ -20,6 +20,9 @@
  * network takes about to move a byte; what memory carries in a copy. */
 static const double start_s = 10e-6, byte_s = 0.5e-9, copy_bytes_per_s = 6e9;
 
+/* A line for the link of each device to each other one: of some hundred devices. */
+enum { FILE_MAX_BYTES = 32 << 20 };
+
 /* Rows: close together where a device changes from reading weights to computing with them. */
 static const uint32_t ladder[] = {1, 4, 8, 12, 16, 24, 32, 64, 128, 512};
 
@@ -247,38 +250,58 @@ struct described {
     struct dtr_link link;   /* to every other device; bytes_per_s 0: each link has its own */
 };
 
+/* What no device and no link comes near is a slip, and could not be computed with. */
+static bool is_sane(double figure) {
+    return figure > 1e-15 && figure < 1e18;
+}
+
+static bool read_figure(const char *text, double *figure_p) {
+    int end = 0;
+    return sscanf(text, "%lf %n", figure_p, &end) == 1 && !text[end] && is_sane(*figure_p);
+}
+
+static bool read_link(const char *text, struct dtr_link *link) {
+    int end = 0;
+    return sscanf(text, "%lf %lf %n", &link->latency_s, &link->bytes_per_s, &end) == 2 &&
+           !text[end] && (link->latency_s == 0 || is_sane(link->latency_s)) &&
+           is_sane(link->bytes_per_s);
+}
+
+static bool read_peer(const char *key, uint32_t devices, uint32_t *peer_p) {
+    int end = 0;
+    return sscanf(key, "link_%u%n", peer_p, &end) == 1 && !key[end] && *peer_p < devices;
+}
+
 static int read_entry(struct dtr_profile *profile, uint32_t device, uint32_t *next,
                       struct described *described, const struct dtr_ini_entry *entry,
                       struct dtr_error *error) {
     struct dtr_probe probe;
+    struct dtr_link link;
     uint32_t peer;
-    double first, second;
+    double seconds;
     if (strcmp(entry->key, "kernel") == 0) {
         profile->kernel[device] = strdup(entry->value);
         return profile->kernel[device] ? DTR_OK : dtr_fail_memory(error);
     }
-    if (sscanf(entry->key, "link_%u", &peer) == 1 && peer < profile->devices &&
-        sscanf(entry->value, "%lf %lf", &first, &second) == 2 && first >= 0 && second > 0) {
-        profile->link[(size_t)device * profile->devices + peer] = (struct dtr_link){first, second};
+    if (read_peer(entry->key, profile->devices, &peer) && read_link(entry->value, &link)) {
+        profile->link[(size_t)device * profile->devices + peer] = link;
         return DTR_OK;
     }
-    if (strcmp(entry->key, "link") == 0 && sscanf(entry->value, "%lf %lf", &first, &second) == 2 &&
-        first >= 0 && second > 0) {
-        described->link = (struct dtr_link){first, second};
+    if (strcmp(entry->key, "link") == 0 && read_link(entry->value, &link)) {
+        described->link = link;
         return DTR_OK;
     }
     double *figure = strcmp(entry->key, "gflops") == 0    ? &described->gflops
                      : strcmp(entry->key, "gbyte_s") == 0 ? &described->gbyte_s
                                                           : NULL;
-    if (figure && sscanf(entry->value, "%lf", figure) == 1 && *figure > 0)
+    if (figure && read_figure(entry->value, figure))
         return DTR_OK;
     const struct dtr_probe *known = &profile->probes[*next];
     if (!probe_of(entry->key, &probe) || *next >= profile->probes_count ||
-        memcmp(&probe, known, sizeof probe) != 0 || sscanf(entry->value, "%lf", &first) != 1 ||
-        !(first > 0))
+        memcmp(&probe, known, sizeof probe) != 0 || !read_figure(entry->value, &seconds))
         return dtr_fail(error, DTR_E_CONFIG, "%s: '%s' is no measurement", entry->origin,
                         entry->key);
-    profile->seconds[(size_t)device * profile->probes_count + (*next)++] = first;
+    profile->seconds[(size_t)device * profile->probes_count + (*next)++] = seconds;
     return DTR_OK;
 }
 
@@ -390,7 +413,7 @@ static double short_time_s(const struct dtr_ini *ini, const char *key) {
 
 int dtr_profile_load(const char *path, struct dtr_profile **profile_p, struct dtr_error *error) {
     struct dtr_ini *ini;
-    int status = dtr_ini_read(path, &ini, error);
+    int status = dtr_ini_read(path, FILE_MAX_BYTES, &ini, error);
     if (status)
         return status;
     const long devices = strtol(value_of(ini, "profile", "devices"), NULL, 10);

@@ -109,10 +109,10 @@ static void refusals_are_whole(void **state) {
     assert_string_equal(error.text, "t.ini:3: this is neither a [section] nor a key = value");
     assert_int_equal(dtr_ini_parse("t.ini", text, strlen(text), &ini, NULL), DTR_E_CONFIG);
     error.status = DTR_OK;
-    assert_int_equal(dtr_ini_read("no/such/file", &ini, &error), DTR_E_CONFIG);
+    assert_int_equal(dtr_ini_read("no/such/file", 4096, &ini, &error), DTR_E_CONFIG);
     assert_string_equal(error.text, "no/such/file: No such file or directory");
     error.status = DTR_OK;
-    assert_int_equal(dtr_ini_read(".", &ini, &error), DTR_E_CONFIG);
+    assert_int_equal(dtr_ini_read(".", 4096, &ini, &error), DTR_E_CONFIG);
     assert_string_equal(error.text, ".: Is a directory");
 }
 

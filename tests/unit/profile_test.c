@@ -41,7 +41,7 @@ static void what_cannot_be_is_nothing(void **state) {
     fits(2, -3e-6, 5e-6, 0, 0);
 }
 
-static struct dtr_profile *made(void) {
+static struct dtr_profile *made(uint32_t devices) {
     const struct dtr_model_shape model = {.size = sizeof model,
                                           .layers = 2,
                                           .hidden = 8,
@@ -51,21 +51,21 @@ static struct dtr_profile *made(void) {
                                           .group_layers = 2};
     struct dtr_profile *profile;
     struct dtr_error error = {0};
-    assert_int_equal(dtr_profile_create(&model, 3, 4, &profile, &error), DTR_OK);
+    assert_int_equal(dtr_profile_create(&model, devices, 4, &profile, &error), DTR_OK);
     profile->message_s = 3e-6;
     profile->round_s = 7e-6;
-    for (uint32_t i = 0; i < 9; i++)
+    for (uint32_t i = 0; i < devices * devices; i++)
         profile->link[i] = (struct dtr_link){.latency_s = 1e-6 * (i + 1), .bytes_per_s = 1e9};
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < devices; i++)
         profile->kernel[i] = strdup("reference");
-    for (uint32_t i = 0; i < 3 * profile->probes_count; i++)
+    for (uint32_t i = 0; i < devices * profile->probes_count; i++)
         profile->seconds[i] = 1e-6;
     return profile;
 }
 
 static void a_profile_comes_back(void **state) {
     const char *path = folder_file(*state, "profile.ini");
-    struct dtr_profile *written = made(), *read;
+    struct dtr_profile *written = made(3), *read;
     struct dtr_error error = {0};
     assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
     assert_int_equal(dtr_profile_load(path, &read, &error), DTR_OK);
@@ -78,7 +78,7 @@ static void a_profile_comes_back(void **state) {
 
 /* It is written beside the old one first, where a folder is in the way here. */
 static void a_profile_that_cannot_be_written_leaves_the_old_one(void **state) {
-    struct dtr_profile *written = made();
+    struct dtr_profile *written = made(3);
     struct dtr_error error = {0};
     char path[400], beside[420], text[8] = "";
     snprintf(path, sizeof path, "%s", folder_file(*state, "profile.ini"));
@@ -99,9 +99,38 @@ static void a_profile_that_cannot_be_written_leaves_the_old_one(void **state) {
     dtr_profile_free(written);
 }
 
+static void one_of_many_devices_comes_back(void **state) {
+    const char *path = folder_file(*state, "profile.ini");
+    struct dtr_profile *written = made(160), *read;
+    struct dtr_error error = {0};
+    assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
+    assert_int_equal(dtr_profile_load(path, &read, &error), DTR_OK);
+    assert_near(read->link[159 * 160 + 1].latency_s, 1e-6 * (159 * 160 + 2));
+    dtr_profile_free(read);
+    dtr_profile_free(written);
+}
+
+static void what_no_device_can_be_is_refused(void **state) {
+    static const char *const lines[] = {
+        "link = 0 inf", "link = nan 1e9",      "link = 0 1e9 7",   "gflops = 1e-320",
+        "gflops = inf", "gbyte_s = 4 or more", "link_1st = 0 1e9", "link_2 = 0 1e9",
+    };
+    const char *path = folder_file(*state, "described.ini");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct dtr_profile *profile;
+        struct dtr_error error = {0};
+        FILE *out = fopen(path, "w");
+        assert_non_null(out);
+        fprintf(out, "[profile]\ndevices = 2\n[device]\n%s\n", lines[i]);
+        fclose(out);
+        assert_int_equal(dtr_profile_load(path, &profile, &error), DTR_E_CONFIG);
+        assert_non_null(strstr(error.text, "described.ini:4: "));
+    }
+}
+
 static void one_of_before_has_no_rounds(void **state) {
     const char *path = folder_file(*state, "profile.ini");
-    struct dtr_profile *written = made(), *read;
+    struct dtr_profile *written = made(3), *read;
     struct dtr_error error = {0};
     char line[4096];
     assert_int_equal(dtr_profile_save(written, path, &error), DTR_OK);
@@ -123,7 +152,7 @@ static void one_of_before_has_no_rounds(void **state) {
 
 static void some_devices_keep_their_links(void **state) {
     (void)state;
-    struct dtr_profile *all = made(), *some;
+    struct dtr_profile *all = made(3), *some;
     struct dtr_error error = {0};
     assert_int_equal(dtr_profile_select(all, (const uint32_t[]){2, 0}, 2, &some, &error), DTR_OK);
     assert_int_equal(some->devices, 2);
@@ -142,6 +171,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_profile_comes_back, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(a_profile_that_cannot_be_written_leaves_the_old_one,
                                         folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(one_of_many_devices_comes_back, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(what_no_device_can_be_is_refused, folder_make,
+                                        folder_remove),
         cmocka_unit_test_setup_teardown(one_of_before_has_no_rounds, folder_make, folder_remove),
         cmocka_unit_test(some_devices_keep_their_links),
     };
