@@ -149,6 +149,10 @@ bool dtr_plan_uses(const struct dtr_plan *plan, uint32_t device) {
     return plan->share[device] > 0;
 }
 
+const struct dtr_ways *dtr_plan_ways(const struct dtr_plan *plan) {
+    return plan->size > offsetof(struct dtr_plan, ways) ? plan->ways : NULL;
+}
+
 bool dtr_plan_is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
     for (uint32_t g = 0; g < plan->groups; g++)
         if (plan->strategy[g] != strategy)
@@ -203,7 +207,8 @@ int dtr_plan_check(const struct dtr_plan *plan, struct dtr_error *error) {
         if (plan->strategy[g] >= plan->strategies || !plan->open[plan->strategy[g]])
             return dtr_fail(error, DTR_E_PLUGIN,
                             "the plan runs group %u by a strategy that it does not keep open", g);
-    if (plan->ways && !dtr_ways_check(plan->ways))
+    const struct dtr_ways *ways = dtr_plan_ways(plan);
+    if (ways && !dtr_ways_check(ways))
         return dtr_fail(error, DTR_E_PLUGIN, "the plan has a collective go in an unknown way");
     return check_divisions(plan, error);
 }

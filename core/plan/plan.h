@@ -25,6 +25,10 @@ static inline bool dtr_plan_holds(const struct dtr_plan *plan, uint32_t division
 /* Whether the device has a part in the plan: a share, or a sub-block. */
 bool dtr_plan_uses(const struct dtr_plan *plan, uint32_t device);
 
+/* How its collectives go; NULL: a planner that does not know of it has drawn the plan up, and they
+ * go straight. */
+const struct dtr_ways *dtr_plan_ways(const struct dtr_plan *plan);
+
 /* Whether all groups go by that strategy; and has them do so. */
 bool dtr_plan_is_uniform(const struct dtr_plan *plan, uint32_t strategy);
 void dtr_plan_make_uniform(struct dtr_plan *plan, uint32_t strategy);

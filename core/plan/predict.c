@@ -22,8 +22,10 @@ struct reduced {
 
 static void reduce_plan(const struct dtr_plan *plan, struct reduced *reduced) {
     struct dtr_plan *own = reduced->plan;
+    const struct dtr_ways *ways = dtr_plan_ways(plan);
     own->tiles = plan->tiles;
-    *own->ways = *plan->ways;
+    if (ways)
+        *own->ways = *ways;
     memcpy(own->strategy, plan->strategy, plan->groups * sizeof *plan->strategy);
     memcpy(own->open, plan->open, plan->strategies);
     for (uint32_t i = 0; i < own->devices; i++) {
@@ -127,15 +129,14 @@ static int hold_all(struct holding *holdings, struct dtr_schedule *const *schedu
     return DTR_OK;
 }
 
-/* What every device holds while one strategy may be asked for. */
-static int hold_strategy(const struct dtr_lowering *request, struct dtr_plan *plan,
-                         uint32_t strategy, struct holding *holdings, struct dtr_error *error) {
+/* What every device holds for a plan as it is. */
+static int hold_plan(const struct dtr_lowering *request, const struct dtr_plan *plan,
+                     struct holding *holdings, struct dtr_error *error) {
     struct dtr_lowering lowering = *request;
     struct dtr_schedule **schedules = calloc(plan->devices, sizeof *schedules);
     if (!schedules)
         return dtr_fail_memory(error);
     lowering.plan = plan;
-    dtr_plan_make_uniform(plan, strategy);
     int status = dtr_lower_all(&lowering, schedules, error);
     if (!status)
         status = hold_all(holdings, schedules, plan->devices, error);
@@ -152,24 +153,25 @@ static void note_holding(struct holding *holding, const struct dtr_lowering *req
         prediction->memory_bytes[device] = bytes + holding->arena_bytes;
 }
 
-/* `schedules`: those of the plan as it is, where they are at hand, or NULL. */
+/* Groups that run by one strategy each have the buffers of all of them in one arena, so that a plan
+ * of several is held as it is, beside each strategy that may be asked for.  `schedules`: those of
+ * the plan, where they are at hand, or NULL. */
 static int weigh(const struct dtr_lowering *request, struct reduced *reduced,
                  struct dtr_schedule *const *schedules, struct dtr_prediction *prediction,
                  struct dtr_error *error) {
     struct dtr_plan *plan = reduced->plan;
-    uint32_t at_hand = plan->strategies;
-    for (uint32_t i = 0; i < plan->strategies && schedules; i++)
-        if (plan->open[i] && dtr_plan_is_uniform(plan, i))
-            at_hand = i;
+    const uint32_t first = plan->strategy[0];
+    const bool uniform = dtr_plan_is_uniform(plan, first);
     struct holding *holdings = calloc(plan->devices, sizeof *holdings);
     if (!holdings)
         return dtr_fail_memory(error);
-    int status = DTR_OK;
+    int status = schedules ? hold_all(holdings, schedules, plan->devices, error)
+                           : hold_plan(request, plan, holdings, error);
     for (uint32_t i = 0; i < plan->strategies && !status; i++) {
-        if (i == at_hand)
-            status = hold_all(holdings, schedules, plan->devices, error);
-        else if (plan->open[i])
-            status = hold_strategy(request, plan, i, holdings, error);
+        if (!plan->open[i] || (uniform && i == first))
+            continue;
+        dtr_plan_make_uniform(plan, i);
+        status = hold_plan(request, plan, holdings, error);
     }
     for (uint32_t i = 0; i < plan->devices; i++) {
         if (!status)

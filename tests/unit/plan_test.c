@@ -13,6 +13,7 @@
 #include "plan/lower.h"
 #include "plan/parcel.h"
 #include "plan/plan.h"
+#include "plan/predict.h"
 #include "plan/simulate.h"
 #include "plan/strategy.h"
 #include "plan/wire.h"
@@ -371,6 +372,34 @@ static void test_split_largest_remainder(void **state) {
     assert_true(dtr_range_empty(ranges[3]));
 }
 
+/* Groups by different strategies have the buffers of all of them in one arena. */
+static void test_memory_of_a_mixed_plan(void **state) {
+    (void)state;
+    struct dtr_model_shape model = shape_of(12, 4, 768, 12, 4, false);
+    const struct situation situation = {
+        .model = model, .devices = 4, .share = {1, 1, 1, 1}, .tiles = 1};
+    const uint32_t length = 512;
+    struct dtr_plan *plan = place(&situation, (uint32_t)dtr_strategy_find("bp+tp"));
+    const uint32_t last = (uint32_t)dtr_strategy_find("bp+sp");
+    plan->strategy[plan->groups - 1] = last;
+    plan->open[last] = 1;
+    uint64_t memory[4], weights[4];
+    struct dtr_prediction prediction = {
+        .size = sizeof prediction, .weight_bytes = weights, .memory_bytes = memory};
+    struct dtr_error error = {0};
+    struct dtr_lowering lowering = {
+        .model = &model, .plan = plan, .sequences = 1, .lengths = &length};
+    assert_int_equal(dtr_predict_memory(&lowering, plan, &prediction, &error), DTR_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct dtr_schedule *schedule;
+        lowering.device = i;
+        assert_int_equal(dtr_lower(&lowering, &schedule, &error), DTR_OK);
+        assert_true(memory[i] - weights[i] >= schedule->arena_floats * sizeof(float));
+        dtr_schedule_free(schedule);
+    }
+    dtr_plan_free(plan);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_largest_remainder),
@@ -379,6 +408,7 @@ int main(void) {
         cmocka_unit_test(test_split_width),
         cmocka_unit_test(test_traffic_of_the_paper),
         cmocka_unit_test(test_simulated_time),
+        cmocka_unit_test(test_memory_of_a_mixed_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
