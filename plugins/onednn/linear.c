@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "linear.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ALIGNMENT 64u
@@ -75,13 +76,35 @@ static int plan_parts(struct onednn *onednn, const struct dtr_linear *linear,
     return DTR_OK;
 }
 
+/* Without the instructions of VNNI, oneDNN adds the products of bytes in pairs of 16 bits, where
+ * 127 steps would overflow and 63 do not (its guide, "Nuances of int8 Computations"). */
+static bool pairs_overflow(void) {
+    const uint32_t vnni = (dnnl_cpu_isa_avx512_core_vnni & ~dnnl_cpu_isa_avx512_core) |
+                          (dnnl_cpu_isa_avx2_vnni & ~dnnl_cpu_isa_avx2);
+    const uint32_t isa = dnnl_get_effective_cpu_isa();
+    return isa & dnnl_cpu_isa_sse41 && !(isa & vnni);
+}
+
+/* Rounds so that the farthest from zero is 63; returns what 1 stands for. */
+static float to_63(uint32_t count, const float *x, int8_t *rounded) {
+    float farthest = 0.0f;
+    for (uint32_t i = 0; i < count; i++)
+        farthest = fmaxf(farthest, fabsf(x[i]));
+    const float inverse = farthest > 0.0f ? 63.0f / farthest : 0.0f;
+    for (uint32_t i = 0; i < count; i++)
+        rounded[i] = (int8_t)lrintf(x[i] * inverse);
+    return farthest / 63.0f;
+}
+
 /* Rounds W to int8, one scale for each output, into scratch memory. */
 static const int8_t *quantise(struct onednn *onednn, struct packed *packed, const float *weight,
                               size_t stride) {
     int8_t *rounded = dtr_common_scratch(&onednn->common, (size_t)packed->out * packed->in);
+    float (*const to_int8)(uint32_t, const float *, int8_t *) =
+        pairs_overflow() ? to_63 : onednn->common.vector->to_int8;
     for (uint32_t n = 0; rounded && n < packed->out; n++)
-        packed->scale[n] = onednn->common.vector->to_int8(packed->in, weight + n * stride,
-                                                          rounded + (size_t)n * packed->in);
+        packed->scale[n] =
+            to_int8(packed->in, weight + n * stride, rounded + (size_t)n * packed->in);
     return rounded;
 }
 
@@ -118,7 +141,9 @@ static int pack_parts(struct onednn *onednn, struct packed *packed, const float 
 static struct packed *make_packed(const struct onednn *onednn, const struct dtr_linear *linear,
                                   bool biased) {
     const struct dtr_host *host = onednn->common.host;
-    const uint32_t parts = onednn->common.threads;
+    const uint32_t threads = onednn->common.threads;
+    /* All of a call's products must be kept at a time. */
+    const uint32_t parts = threads < MATMUL_KEPT ? threads : MATMUL_KEPT;
     const size_t head = padded(sizeof(struct packed) + parts * sizeof(struct part));
     const bool scales = linear->dtype == DTR_INT8;
     const size_t bytes = head + ((biased ? 1u : 0u) + scales) * (size_t)linear->out * sizeof(float);
