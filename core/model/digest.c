@@ -9,7 +9,8 @@
 
 /* A tensor of at most WHOLE bytes is hashed whole; of a larger one, PIECES pieces spread over it.
  * Training changes every tensor throughout, so that this tells checkpoints apart without reading
- * them: the files may be far larger than a device's memory. */
+ * them: the files may be far larger than a device's memory.  A file of which single rows were
+ * edited by hand has the digest that it had before. */
 enum { WHOLE = 8192, PIECES = 4, PIECE = 256 };
 
 static void hash_structure(crypto_generichash_state *hash, const struct dtr_model *model) {

@@ -87,7 +87,7 @@ struct dtr_model {
     bool has_pooler;
     bool split_width;       /* sub-blocks have h/D-wide Q, K and V */
     const char **label;     /* [labels] from id2label, or "LABEL_0" */
-    uint8_t digest[32];     /* of structure and weights: equal digests mean equal outputs */
+    uint8_t digest[32];     /* of the structure, and of samples of each tensor: digest.c */
     uint64_t parameters;    /* how many numbers the weights hold */
     struct dtr_model_weights *weights;
 };
