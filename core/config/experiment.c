@@ -244,6 +244,15 @@ static bool is_loopback(const char *text) {
            !strncmp(text, "localhost:", 10);
 }
 
+/* The first word that an earlier one repeats, or NULL. */
+static const char *given_twice(const struct dtr_list *list) {
+    for (size_t i = 1; i < list->count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(list->words[i], list->words[j]))
+                return list->words[i];
+    return NULL;
+}
+
 static int check_remote(struct dtr_experiment_store *store, struct dtr_error *error) {
     struct dtr_section_cluster *values = store->section[DTR_SECTION_CLUSTER];
     const struct dtr_list *addresses = &values->addresses;
@@ -251,11 +260,16 @@ static int check_remote(struct dtr_experiment_store *store, struct dtr_error *er
         if (!is_address(addresses->words[i]))
             return dtr_fail_at(store, "cluster", "addresses", error,
                                "addresses: '%s' is not written HOST:PORT", addresses->words[i]);
+    const char *twice = given_twice(addresses);
+    if (twice)
+        return dtr_fail_at(store, "cluster", "addresses", error,
+                           "addresses: '%s' is there twice; a worker is one device", twice);
     if (!dtr_ini_find(store->ini, "cluster", "devices"))
         values->devices = (int64_t)addresses->count + 1;
     if (addresses->count + 1 != (size_t)values->devices)
-        return dtr_fail_at(store, "cluster", "addresses", error,
-                           "addresses: %zu given for %lld workers; the leader has none",
+        return dtr_fail_at(
+            store, "cluster", "addresses", error,
+            "addresses: %zu given for %lld workers; the leader has none",
                            addresses->count, (long long)values->devices - 1);
     bool near = true;
     for (size_t i = 0; i < addresses->count; i++)
