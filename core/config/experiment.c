@@ -269,8 +269,8 @@ static int check_remote(struct dtr_experiment_store *store, struct dtr_error *er
     if (addresses->count + 1 != (size_t)values->devices)
         return dtr_fail_at(
             store, "cluster", "addresses", error,
-            "addresses: %zu given for %lld workers; the leader has none",
-                           addresses->count, (long long)values->devices - 1);
+            "addresses: %zu given, but devices = %lld wants %lld: the leader has none",
+            addresses->count, (long long)values->devices, (long long)values->devices - 1);
     bool near = true;
     for (size_t i = 0; i < addresses->count; i++)
         near &= is_loopback(addresses->words[i]);
