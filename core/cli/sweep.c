@@ -28,13 +28,19 @@ struct job {
     bool predict;
 };
 
+static const struct dtr_settings *settings_of(struct job *job, size_t point) {
+    job->settings.count =
+        job->given + dtr_sweep_settings(job->sweep, point, job->settings.list + job->given);
+    return &job->settings;
+}
+
 static int run_point(struct job *job, size_t point, cJSON **json_p, struct dtr_error *error) {
     struct dtr_opened opened = {0};
     const struct dtr_measure wanted = {.progress = NULL};
-    struct dtr_settings *settings = &job->settings;
-    settings->count =
-        job->given + dtr_sweep_settings(job->sweep, point, settings->list + job->given);
-    int status = dtr_cli_open_with(job->cli, job->arguments->operands[0], settings, &opened, error);
+    int status = dtr_cli_open_with(job->cli, job->arguments->operands[0], settings_of(job, point),
+                                   &opened, error);
+    if (!status)
+        status = dtr_sweep_identify(job->sweep, point, opened.experiment, error);
     if (!status)
         status = dtr_cli_check(job->cli, &opened, error);
     if (!status)
@@ -62,6 +68,22 @@ static int run_points(struct job *job, struct dtr_error *error) {
     return DTR_OK;
 }
 
+/* Only figures of the same experiment stay; a point that cannot be opened has none. */
+static int check_known(struct job *job, struct dtr_error *error) {
+    const size_t points = dtr_sweep_points(job->sweep);
+    int status = DTR_OK;
+    for (size_t i = 0; !status && i < points; i++) {
+        struct dtr_opened opened = {0};
+        struct dtr_error failure = {0};
+        if (!dtr_sweep_known(job->sweep, i))
+            continue;
+        dtr_cli_load(job->cli, job->arguments->operands[0], settings_of(job, i), &opened, &failure);
+        status = dtr_sweep_identify(job->sweep, i, opened.experiment, error);
+        dtr_cli_close(&opened);
+    }
+    return status;
+}
+
 /* A folder of the sweep's own, without the time in its name, so that the next run finds it. */
 static char *folder_of(const struct dtr_experiment *experiment) {
     char *folder;
@@ -74,7 +96,11 @@ static int sweep_into(struct job *job, const char *folder, struct dtr_error *err
     bool drawn = false;
     int status = dtr_report_make_folder(folder, error);
     if (!status)
-        status = dtr_sweep_open(job->sweep, folder, job->predict, error);
+        status = dtr_sweep_read(job->sweep, folder, job->predict, error);
+    if (!status)
+        status = check_known(job, error);
+    if (!status)
+        status = dtr_sweep_start(job->sweep, error);
     if (!status)
         status = run_points(job, error);
     dtr_progress_end(&job->progress);
@@ -134,9 +160,10 @@ const struct dtr_command dtr_command_sweep = {
     .help =
         "The grid is [sweep] and the [series.NAME] sections.  Each point adds a line to\n"
         "sweep.csv in the results folder (results/NAME-sweep by default); a grid that was\n"
-        "interrupted goes on where it stopped.  gnuplot draws sweep.png and sweep.svg: what was\n"
-        "measured, and dashed what was predicted.  With --predict nothing runs: that is for\n"
-        "scenarios of more devices than there are; measuring later keeps the predictions.",
+        "interrupted goes on where it stopped, and measures again what is of another experiment.\n"
+        "gnuplot draws sweep.png and sweep.svg: what was measured, and dashed what was predicted.\n"
+        "With --predict nothing runs: that is for scenarios of more devices than there are;\n"
+        "measuring later keeps the predictions.",
     .leads = true,
     .run = run,
 };

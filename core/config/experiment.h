@@ -113,6 +113,10 @@ void dtr_experiment_free(struct dtr_experiment *experiment);
 /* The effective experiment as an INI file, with every value, paths absolute; the caller frees. */
 char *dtr_experiment_print(const struct dtr_experiment *experiment);
 
+/* The same of what is measured alone: without the results folder and the grid, which say where and
+ * what else. */
+char *dtr_experiment_print_point(const struct dtr_experiment *experiment);
+
 /* Where a key was set, "exp.ini:12" or "--set" or "default", for messages of those who find out
  * later that a value cannot be; static or the experiment's. */
 const char *dtr_experiment_origin(const struct dtr_experiment *experiment, const char *section,

@@ -20,11 +20,12 @@ static void print_row(FILE *file, const struct dtr_experiment_store *store, cons
 }
 
 static void print_table(FILE *file, const struct dtr_experiment_store *store, const char *section,
-                        struct dtr_table table, const void *values) {
+                        struct dtr_table table, const void *values, const char *without) {
     fprintf(file, "\n[%s]\n", section);
     const struct dtr_param *row;
     for (size_t i = 0; (row = dtr_table_row(table, i)); i++)
-        print_row(file, store, section, row, values);
+        if (!without || strcmp(row->key, without) != 0)
+            print_row(file, store, section, row, values);
 }
 
 /* Of the first four keys, which are in the order of enum dtr_input_kind, the one that holds. */
@@ -71,7 +72,7 @@ static void print_plugins(FILE *file, const struct dtr_experiment_store *store) 
         snprintf(section, sizeof section, "%s.%s", dtr_kind_name(block->plugin->kind),
                  block->plugin->name);
         if (block->device == DTR_ALL_DEVICES && dtr_table_count(table))
-            print_table(file, store, section, table, block->values);
+            print_table(file, store, section, table, block->values, NULL);
     }
 }
 
@@ -108,7 +109,7 @@ static void print_decided(FILE *file, const struct dtr_experiment_store *store,
         fprintf(file, "; auto was %s\n", kernel->name);
 }
 
-char *dtr_experiment_print(const struct dtr_experiment *experiment) {
+static char *print(const struct dtr_experiment *experiment, bool whole) {
     const struct dtr_experiment_store *store = experiment->store;
     char *text = NULL;
     size_t bytes;
@@ -118,20 +119,30 @@ char *dtr_experiment_print(const struct dtr_experiment *experiment) {
     fprintf(file, "; every value of the experiment, as it was run\n");
     for (int i = 0; i < DTR_SECTIONS; i++) {
         const struct dtr_section *section = dtr_section((enum dtr_section_id)i);
+        const char *without = !whole && i == DTR_SECTION_EXPERIMENT ? "results" : NULL;
         if (i == DTR_SECTION_INPUT)
             print_input(file, store);
         else
-            print_table(file, store, section->name, section->table, store->section[i]);
+            print_table(file, store, section->name, section->table, store->section[i], without);
         print_decided(file, store, (enum dtr_section_id)i);
     }
     for (uint32_t i = 0; i < experiment->devices; i++)
         print_device(file, store, i);
     print_plugins(file, store);
-    print_grid(file, store);
+    if (whole)
+        print_grid(file, store);
     const bool failed = ferror(file);
     if (fclose(file) || failed) {
         free(text);
         return NULL;
     }
     return text;
+}
+
+char *dtr_experiment_print(const struct dtr_experiment *experiment) {
+    return print(experiment, true);
+}
+
+char *dtr_experiment_print_point(const struct dtr_experiment *experiment) {
+    return print(experiment, false);
 }

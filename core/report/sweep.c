@@ -2,6 +2,7 @@
 #include "report/sweep.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 enum { TEXT = 400 };
 
 struct point {
+    uint64_t experiment; /* a digest of what was measured, 0: not known */
     bool done;
     double median_ms, least_ms, mean_ms, p95_ms, predicted_ms; /* NaN: not known */
     double bytes_sent, weight_bytes;                           /* of the device with the most */
@@ -173,7 +175,8 @@ static void write_header(const struct dtr_sweep *sweep, FILE *out) {
     fputs("series,", out);
     for (size_t i = 0; i < sweep->axes_count; i++)
         fprintf(out, "%s,", sweep->axes[i]->key);
-    fputs("median_ms,min_ms,mean_ms,p95_ms,predicted_ms,bytes_sent,weight_bytes,valid,failure\n",
+    fputs("median_ms,min_ms,mean_ms,p95_ms,predicted_ms,bytes_sent,weight_bytes,valid,failure,"
+          "experiment\n",
           out);
 }
 
@@ -192,7 +195,8 @@ static void write_point(const struct dtr_sweep *sweep, size_t index, FILE *out) 
     write_place(sweep, index, out);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         write_figure(figures[i], out);
-    fprintf(out, "%s,%s\n", point->valid ? "yes" : "no", point->failure);
+    fprintf(out, "%s,%s,%016" PRIx64 "\n", point->valid ? "yes" : "no", point->failure,
+            point->experiment);
 }
 
 /* The text that a function writes; the caller frees. */
@@ -239,6 +243,7 @@ static void take_line(struct dtr_sweep *sweep, char *line) {
         point->bytes_sent = next_figure(&at);
         point->weight_bytes = next_figure(&at);
         point->valid = strncmp(at, "yes", 3) == 0;
+        point->experiment = strtoull(strrchr(line, ',') + 1, NULL, 16);
         point->done =
             isfinite(point->median_ms) || (sweep->predict && isfinite(point->predicted_ms));
         return;
@@ -268,20 +273,57 @@ static int read_csv(struct dtr_sweep *sweep, const char *path, struct dtr_error 
     return status;
 }
 
-int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, bool predict,
+int dtr_sweep_read(struct dtr_sweep *sweep, const char *folder, bool predict,
                    struct dtr_error *error) {
     char *path;
     sweep->predict = predict;
     sweep->folder = strdup(folder);
     if (!sweep->folder || asprintf(&path, "%s/sweep.csv", folder) < 0)
         return dtr_fail_memory(error);
-    int status = read_csv(sweep, path, error);
-    /* Written anew, so that a line that was cut short does not stay. */
-    if (!status && !(sweep->csv = fopen(path, "w")))
-        status = dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
+    const int status = read_csv(sweep, path, error);
     free(path);
-    if (status)
+    return status;
+}
+
+bool dtr_sweep_known(const struct dtr_sweep *sweep, size_t point) {
+    return sweep->points[point].experiment != 0;
+}
+
+/* FNV-1a; never 0. */
+static uint64_t digest(const char *text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *text; text++) {
+        hash ^= (unsigned char)*text;
+        hash *= UINT64_C(0x100000001b3);
+    }
+    return hash ? hash : 1;
+}
+
+int dtr_sweep_identify(struct dtr_sweep *sweep, size_t index,
+                       const struct dtr_experiment *experiment, struct dtr_error *error) {
+    struct point *point = &sweep->points[index];
+    char *text = experiment ? dtr_experiment_print_point(experiment) : NULL;
+    if (experiment && !text)
+        return dtr_fail_memory(error);
+    const uint64_t now = text ? digest(text) : 0;
+    free(text);
+    if (point->experiment != now)
+        *point = (struct point){.experiment = now};
+    return DTR_OK;
+}
+
+int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error) {
+    char *path;
+    if (asprintf(&path, "%s/sweep.csv", sweep->folder) < 0)
+        return dtr_fail_memory(error);
+    /* Written anew, so that a line that was cut short does not stay. */
+    sweep->csv = fopen(path, "w");
+    if (!sweep->csv) {
+        const int status = dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
+        free(path);
         return status;
+    }
+    free(path);
     write_header(sweep, sweep->csv);
     for (size_t i = 0; i < sweep->count; i++)
         if (sweep->points[i].done)
@@ -314,6 +356,7 @@ static void take_report(struct point *point, const cJSON *json) {
     const cJSON *latency = cJSON_GetObjectItem(json, "latency_ms");
     const cJSON *devices = cJSON_GetObjectItem(json, "devices");
     *point = (struct point){
+        .experiment = point->experiment,
         .done = true,
         .median_ms = number(latency, "median"),
         .least_ms = number(latency, "min"),
@@ -335,7 +378,8 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
         take_report(point, json);
     } else {
         const double none = (double)NAN;
-        *point = (struct point){.median_ms = none,
+        *point = (struct point){.experiment = point->experiment,
+                                .median_ms = none,
                                 .least_ms = none,
                                 .mean_ms = none,
                                 .p95_ms = none,

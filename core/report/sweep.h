@@ -28,11 +28,21 @@ size_t dtr_sweep_settings(struct dtr_sweep *sweep, size_t point, struct dtr_sett
 /* "bandwidth=125 strategy=tp", for the progress line. */
 const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point);
 
-/* Takes in the points that an earlier run of the same sweep has left in the folder, and opens the
- * CSV file there for more.  `predict`: predictions are all that is wanted.  DTR_E_CONFIG when the
- * folder holds another sweep's. */
-int dtr_sweep_open(struct dtr_sweep *sweep, const char *folder, bool predict,
+/* Takes in the points that an earlier sweep has left in the folder.  `predict`: predictions are all
+ * that is wanted.  DTR_E_CONFIG when the folder holds those of another grid. */
+int dtr_sweep_read(struct dtr_sweep *sweep, const char *folder, bool predict,
                    struct dtr_error *error);
+
+/* Whether a point was taken in; dtr_sweep_identify() says whether it may stay. */
+bool dtr_sweep_known(const struct dtr_sweep *sweep, size_t point);
+
+/* What the point measures now, NULL where that cannot be said; what is known of it is forgotten
+ * when it is of another experiment. */
+int dtr_sweep_identify(struct dtr_sweep *sweep, size_t point,
+                       const struct dtr_experiment *experiment, struct dtr_error *error);
+
+/* Opens the CSV file, with the points that have stayed, for more. */
+int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error);
 
 bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point);
 
