@@ -120,39 +120,72 @@ static int start_local(const struct dtr_launch *launch, struct dtr_worker_proces
 /* For a connection and the handshake on it. */
 enum { REACH_S = 5 };
 
-static int shake_hands(const uint8_t key[DTR_KEY_BYTES], struct dtr_worker_process *worker,
-                       uint64_t deadline_ns, struct dtr_error *error) {
+struct call {
+    const char *address;
+    uint8_t key[DTR_KEY_BYTES];
+    bool has_key;
+    uint64_t deadline_ns;
+};
+
+/* A worker with another key says nothing: it cannot be told from a stranger. */
+static int hung_up(const struct call *call, struct dtr_error *error) {
+    if (call->has_key)
+        return dtr_fail(error, DTR_E_PEER,
+                        "the worker at %s hung up on this leader: its key is another, or it is no "
+                        "worker",
+                        call->address);
+    return dtr_fail(error, DTR_E_PEER,
+                    "the worker at %s hung up on this leader, which was given no [cluster] "
+                    "key_file: it has one, or it is no worker",
+                    call->address);
+}
+
+static int confirm_to(const struct call *call, struct dtr_handshake *handshake,
+                      const uint8_t answer[DTR_ANSWER_BYTES], uint8_t confirm[DTR_CONFIRM_BYTES],
+                      struct dtr_channel_keys *keys, struct dtr_error *error) {
+    struct dtr_error cause = {0};
+    const int status = dtr_handshake_confirm(handshake, answer, confirm, keys, &cause);
+    if (status == DTR_E_PEER)
+        return dtr_fail(error, status, "what listens at %s is no worker, or of another version%s",
+                        call->address, call->has_key ? ", or holds another key" : "");
+    return status ? dtr_fail(error, status, "the worker at %s: %s", call->address, cause.text)
+                  : DTR_OK;
+}
+
+static int shake_hands(const struct call *call, struct dtr_worker_process *worker,
+                       struct dtr_error *error) {
     struct dtr_handshake handshake;
     uint8_t hello[DTR_HELLO_BYTES], answer[DTR_ANSWER_BYTES], confirm[DTR_CONFIRM_BYTES];
-    dtr_handshake_call(&handshake, key, hello);
-    int status = dtr_stream_send(worker->fd, hello, sizeof hello, deadline_ns);
+    dtr_handshake_call(&handshake, call->key, hello);
+    int status = dtr_stream_send(worker->fd, hello, sizeof hello, call->deadline_ns);
     if (!status)
-        status = dtr_stream_receive(worker->fd, answer, sizeof answer, deadline_ns);
+        status = dtr_stream_receive(worker->fd, answer, sizeof answer, call->deadline_ns);
     if (status == DTR_E_TIMEOUT)
-        dtr_fail(error, DTR_E_PEER, "does not answer; is it a worker?");
+        dtr_fail(error, DTR_E_PEER, "what listens at %s does not answer; is it a worker?",
+                 call->address);
     else if (status)
-        dtr_fail(error, DTR_E_PEER,
-                 "hung up on this leader: its key is another, or it is no worker");
+        hung_up(call, error);
     else
-        status = dtr_handshake_confirm(&handshake, answer, confirm, &worker->keys, error);
-    if (!status && dtr_stream_send(worker->fd, confirm, sizeof confirm, deadline_ns))
-        status = dtr_fail(error, DTR_E_PEER, "hung up");
+        status = confirm_to(call, &handshake, answer, confirm, &worker->keys, error);
+    if (!status && dtr_stream_send(worker->fd, confirm, sizeof confirm, call->deadline_ns))
+        status = dtr_fail(error, DTR_E_PEER, "the worker at %s hung up", call->address);
     dtr_handshake_wipe(&handshake);
     worker->sealed = true;
     return status;
 }
 
-static int reach(const char *address, const uint8_t key[DTR_KEY_BYTES],
-                 struct dtr_worker_process *worker, struct dtr_error *error) {
-    const uint64_t deadline_ns = dtr_now_ns() + REACH_S * DTR_SECOND_NS;
-    int status = dtr_stream_connect(address, deadline_ns, &worker->fd, error);
+static int reach(const struct call *call, struct dtr_worker_process *worker,
+                 struct dtr_error *error) {
+    struct dtr_error cause = {0};
+    int status = dtr_stream_connect(call->address, call->deadline_ns, &worker->fd, &cause);
     if (status)
-        return status;
+        return dtr_fail(error, status, "the worker at %s %s", call->address, cause.text);
     dtr_stream_tune(worker->fd);
-    status = shake_hands(key, worker, deadline_ns, error);
+    status = shake_hands(call, worker, error);
     /* Nobody waits on it but the channel, whose sending blocks. */
     if (!status && fcntl(worker->fd, F_SETFL, 0) < 0)
-        status = dtr_fail(error, DTR_E_SYSTEM, "%s", strerror(errno));
+        status =
+            dtr_fail(error, DTR_E_SYSTEM, "the worker at %s: %s", call->address, strerror(errno));
     if (status)
         close(worker->fd);
     return status;
@@ -161,21 +194,25 @@ static int reach(const char *address, const uint8_t key[DTR_KEY_BYTES],
 static int call_worker(const struct dtr_launch *launch, const struct dtr_experiment *experiment,
                        uint32_t device, struct dtr_worker_process *worker,
                        struct dtr_error *error) {
-    const char *address = experiment->addresses.words[device - 1];
-    uint8_t key[DTR_KEY_BYTES];
+    struct call call = {
+        .address = experiment->addresses.words[device - 1],
+        .has_key = experiment->key_file,
+        .deadline_ns = dtr_now_ns() + REACH_S * DTR_SECOND_NS,
+    };
     struct dtr_error cause = {0};
     /* It is read for every device, and warned of once. */
-    int status = dtr_key_read(experiment->key_file, device == 1 ? launch->log : NULL, key, &cause);
+    int status =
+        dtr_key_read(experiment->key_file, device == 1 ? launch->log : NULL, call.key, &cause);
     if (status)
         return dtr_fail(error, status, "%s: [cluster] key_file: %s",
                         dtr_experiment_origin(experiment, "cluster", "key_file"), cause.text);
-    status = reach(address, key, worker, &cause);
-    sodium_memzero(key, sizeof key);
+    status = reach(&call, worker, &cause);
+    sodium_memzero(call.key, sizeof call.key);
     if (!status)
         return DTR_OK;
     /* Nothing of it is another device's fault: not DTR_E_PEER. */
     return dtr_fail(error, cause.status == DTR_E_CONFIG ? DTR_E_CONFIG : DTR_E_SYSTEM,
-                    "device %u: the worker at %s %s", device, address, cause.text);
+                    "device %u: %s", device, cause.text);
 }
 
 /* --- which way -------------------------------------------------------------------------------- */

@@ -172,8 +172,10 @@ int dtr_stream_connect(const char *address, uint64_t deadline_ns, int *fd_p,
                        struct dtr_error *error) {
     struct addrinfo *list;
     const int status = resolve(address, 0, &list, error);
-    if (status)
+    if (status) {
+        dtr_error_prefix(error, "cannot be reached");
         return status;
+    }
     int cause = 0;
     for (const struct addrinfo *info = list; info; info = info->ai_next) {
         cause = connect_to(info, deadline_ns, fd_p);
