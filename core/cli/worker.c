@@ -3,6 +3,8 @@
  * worker.c -- `detransformer worker`: waits for leaders on a device of its own; and the process of
  * one session, which a leader on the same machine starts, or the one that waits.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "config/params.h"
+#include "run/cache.h"
 #include "run/launch.h"
 #include "run/listener.h"
 #include "run/worker.h"
@@ -98,6 +101,28 @@ static int listen_for_leaders(const struct dtr_cli *cli, struct dtr_listener_opt
     return status;
 }
 
+static int check_models(const char *folder, struct dtr_error *error) {
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return dtr_fail(error, DTR_E_CONFIG, "--models: %s: %s", folder, strerror(errno));
+    closedir(dir);
+    return DTR_OK;
+}
+
+/* What a session would stumble over is found before the first leader comes. */
+static int check_folders(const struct dtr_arguments *arguments, struct dtr_error *error) {
+    const char *models = option(arguments, "models"), *cache = option(arguments, "cache");
+    uint64_t ignored;
+    int status = read_size(arguments, &ignored, error);
+    if (!status && option(arguments, "cache-size") && !cache)
+        status = dtr_fail(error, DTR_E_CONFIG, "--cache-size: there is no --cache");
+    if (!status && models)
+        status = check_models(models, error);
+    if (!status && cache && (status = dtr_cache_check(cache, error)))
+        dtr_error_prefix(error, "--cache");
+    return status;
+}
+
 /* What a session's process is told besides its stream; it works in the same folder. */
 enum { MORE = 12 };
 
@@ -124,7 +149,6 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
     struct dtr_error error = {0};
     const char *key_file = option(arguments, "key-file");
     const char *more[MORE];
-    uint64_t ignored;
     struct dtr_listener_options how = {
         .address = option(arguments, "listen"),
         .has_key = key_file != NULL,
@@ -138,7 +162,7 @@ static int run(const struct dtr_cli *cli, const struct dtr_arguments *arguments)
         return dtr_cli_fail(&error);
     }
     pass_on(cli, arguments, more);
-    int status = read_size(arguments, &ignored, &error);
+    int status = check_folders(arguments, &error);
     if (!status && (status = dtr_key_read(key_file, &cli->log, how.key, &error)))
         dtr_error_prefix(&error, "--key-file");
     if (!status)

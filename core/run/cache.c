@@ -114,6 +114,16 @@ static const char *make_room(struct dtr_cache *cache, uint64_t more) {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+int dtr_cache_check(const char *folder, struct dtr_error *error) {
+    const bool made = !mkdir(folder, 0700) || errno == EEXIST;
+    const int fd = made ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    const bool good = fd >= 0 && !faccessat(fd, ".", W_OK | X_OK, AT_EACCESS);
+    const int cause = errno;
+    if (fd >= 0)
+        close(fd);
+    return good ? DTR_OK : dtr_fail(error, DTR_E_CONFIG, "%s: %s", folder, strerror(cause));
+}
+
 static int open_folders(struct dtr_cache *cache, const char *folder) {
     if (mkdir(folder, 0700) && errno != EEXIST)
         return -1;

@@ -11,6 +11,9 @@
 
 struct dtr_cache;
 
+/* Makes the folder where there is none, and says whether it can be written.  DTR_E_CONFIG. */
+int dtr_cache_check(const char *folder, struct dtr_error *error);
+
 /* Makes the model's folder where it is not there yet.  Models that were used longest ago go first
  * when there would be more than `bytes_max`.  DTR_E_SYSTEM. */
 int dtr_cache_open(const char *folder, uint64_t bytes_max, const uint8_t digest[32],
