@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <signal.h>
 #include <stdio.h>
@@ -298,9 +299,18 @@ static void file_shrank(int signal_number, siginfo_t *info, void *context) {
     _exit(DTR_EXIT_FAILED);
 }
 
+/* Else the next file or socket would be given the number of a closed one, and text would go there.
+ * Opened the wrong way round, so that writing still fails. */
+static void occupy_standard_descriptors(void) {
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char **argv) {
     const struct sigaction on_bus = {.sa_sigaction = file_shrank, .sa_flags = SA_SIGINFO};
     sigaction(SIGBUS, &on_bus, NULL);
+    occupy_standard_descriptors();
     if (argc < 2) {
         fputs("detransformer: a command is missing; see detransformer --help\n", stderr);
         return DTR_EXIT_USAGE;
