@@ -113,7 +113,8 @@ static void sum_up(const struct dtr_trial *trial, uint64_t *took_ns, const struc
         total_ns += took_ns[i];
     qsort(took_ns, trial->repeats, sizeof *took_ns, compare);
     times->mean_s = (double)total_ns * 1e-9 / trial->repeats;
-    times->median_s = (double)took_ns[trial->repeats / 2] * 1e-9;
+    times->median_s =
+        (double)(took_ns[(trial->repeats - 1) / 2] + took_ns[trial->repeats / 2]) * 0.5e-9;
     times->least_s = (double)took_ns[0] * 1e-9;
 }
 
