@@ -248,8 +248,9 @@ static const struct dtr_instance *choose(struct dtr_kernels *kernels,
     const struct dtr_instance *instance = who_runs(kernels, linear);
     if (instance == kernels->base && !kernels->told) {
         dtr_log(kernels->log, DTR_LOG_WARN,
-                "the kernel '%s' has no %s product of %u x %u here; 'reference' does it, slowly",
-                dtr_kernels_name(kernels), dtr_dtype_name(linear->dtype), linear->out, linear->in);
+                "the kernel '%s' has no %s product of %u x %u%s here; 'reference' does it, slowly",
+                dtr_kernels_name(kernels), dtr_dtype_name(linear->dtype), linear->out, linear->in,
+                linear->activation ? " with an activation" : "");
         kernels->told = true;
     }
     return instance;

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * tiny -- a kernel plugin that only has a matrix product, in the plainest loops.  What it does not
+ * tiny -- a kernel plugin that only has linear layers, in the plainest loops.  What it does not
  * support, the plugin `reference` does.  A start for your own: replace linear(), and let prepare()
  * pack the weights the way it likes them.
  */
 #include <detransformer/kernel.h>
 
+#include <math.h>
 #include <string.h>
 
 /* A prepared weight: [out, in] row by row, then the bias. */
 struct weight {
     size_t out, in;
+    uint32_t activation;
     float values[];
 };
 
 static int supports(void *self, const struct dtr_op_shape *shape) {
     (void)self;
     return shape->op == DTR_OP_LINEAR && shape->linear->dtype == DTR_F32 &&
-           shape->linear->activation == DTR_ACT_NONE;
+           shape->linear->activation <= DTR_ACT_TANH;
 }
 
 static size_t bytes(size_t out, size_t in) {
@@ -34,6 +36,7 @@ static int prepare(void *self, const struct dtr_linear *linear, const float *wei
         return host->fail(error, DTR_E_MEMORY, "out of memory");
     packed->out = out;
     packed->in = in;
+    packed->activation = linear->activation;
     for (size_t o = 0; o < out; o++) {
         memcpy(packed->values + o * in, weight + o * weight_stride, in * sizeof(float));
         packed->values[out * in + o] = bias ? bias[o] : 0;
@@ -53,6 +56,19 @@ static size_t packed_bytes(void *self, const void *packed) {
     return bytes(weight->out, weight->in);
 }
 
+static float activate(uint32_t activation, float x) {
+    switch (activation) {
+    case DTR_ACT_GELU:
+        return 0.5f * x * (1 + erff(x * 0.70710678f));
+    case DTR_ACT_GELU_TANH:
+        return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case DTR_ACT_TANH:
+        return tanhf(x);
+    default:
+        return x;
+    }
+}
+
 static int linear(void *self, void *packed, uint32_t rows, const float *x, size_t x_stride,
                   float *y, size_t y_stride, uint32_t flags) {
     const struct weight *weight = packed;
@@ -64,7 +80,8 @@ static int linear(void *self, void *packed, uint32_t rows, const float *x, size_
             for (size_t i = 0; i < weight->in; i++)
                 sum += x[row * x_stride + i] * weight->values[o * weight->in + i];
             float *result = y + row * y_stride + o;
-            *result = flags & DTR_LINEAR_ACCUMULATE ? *result + sum : sum;
+            *result =
+                flags & DTR_LINEAR_ACCUMULATE ? *result + sum : activate(weight->activation, sum);
         }
     return DTR_OK;
 }
