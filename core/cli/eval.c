@@ -142,7 +142,8 @@ static int prepare(struct evaluation *evaluation, struct dtr_error *error) {
     if (!status)
         status = dtr_model_open(&source, &opened->model, error);
     if (!status)
-        status = dtr_input_check_tokens(experiment, evaluation->tokenizer, opened->model, error);
+        status = dtr_input_check_tokens(experiment, evaluation->tokenizer, opened->model,
+                                        &evaluation->cli->log, error);
     if (status)
         return status;
     evaluation->options.sequence_length = experiment->sequence_length;

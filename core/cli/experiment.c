@@ -101,7 +101,7 @@ int dtr_cli_check(const struct dtr_cli *cli, struct dtr_opened *opened, struct d
     if (!status)
         status = dtr_model_open(&source, &opened->model, error);
     if (!status)
-        status = dtr_input_check(opened->input, opened->model, error);
+        status = dtr_input_check(opened->input, opened->model, &cli->log, error);
     if (!status)
         status = check_requests(opened->input, error);
     if (!status)

@@ -256,28 +256,39 @@ void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p, uin
     *tokens_p = hidden ? input->tokens_max : input->experiment->sequence_length;
 }
 
+/* A model may have rows to spare, up to a round number; random weights know no words anyway. */
+static bool is_of_another(const struct dtr_experiment *experiment, uint32_t tokens,
+                          const struct dtr_model *model) {
+    const uint32_t spare = 128;
+    return experiment->model_weights && tokens + spare < model->vocabulary;
+}
+
 int dtr_input_check_tokens(const struct dtr_experiment *experiment,
                            const struct dtr_tokenizer *tokenizer, const struct dtr_model *model,
-                           struct dtr_error *error) {
+                           const struct dtr_log *log, struct dtr_error *error) {
+    const uint32_t tokens = tokenizer ? dtr_tokenizer_size(tokenizer) : model->vocabulary;
     if (experiment->sequence_length > model->positions)
         return dtr_fail(error, DTR_E_CONFIG,
                         "%s: [input] sequence_length %u is more than the model's %u positions",
                         dtr_experiment_origin(experiment, "input", "sequence_length"),
                         experiment->sequence_length, model->positions);
-    if (tokenizer && dtr_tokenizer_size(tokenizer) > model->vocabulary)
-        return dtr_fail(error, DTR_E_CONFIG,
-                        "%s: [model] vocab holds %u tokens, the model knows %u",
-                        dtr_experiment_origin(experiment, "model", "vocab"),
-                        dtr_tokenizer_size(tokenizer), model->vocabulary);
+    if (tokens > model->vocabulary)
+        return dtr_fail(
+            error, DTR_E_CONFIG, "%s: [model] vocab holds %u tokens, the model knows %u",
+            dtr_experiment_origin(experiment, "model", "vocab"), tokens, model->vocabulary);
+    if (is_of_another(experiment, tokens, model))
+        dtr_log(log, DTR_LOG_WARN,
+                "%s: [model] vocab holds %u tokens, the model knows %u: is it another model's?",
+                dtr_experiment_origin(experiment, "model", "vocab"), tokens, model->vocabulary);
     return DTR_OK;
 }
 
 int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
-                    struct dtr_error *error) {
+                    const struct dtr_log *log, struct dtr_error *error) {
     const struct dtr_experiment *experiment = input->experiment;
     input->vocabulary = model->vocabulary;
     if (!input->hidden)
-        return dtr_input_check_tokens(experiment, input->tokenizer, model, error);
+        return dtr_input_check_tokens(experiment, input->tokenizer, model, log, error);
     return input->hidden_size == model->shape.hidden
                ? DTR_OK
                : dtr_fail(error, DTR_E_CONFIG,

@@ -26,14 +26,15 @@ void dtr_input_close(struct dtr_input *input);
 /* The shape of the largest request: that many sequences of that many tokens. */
 void dtr_input_largest(const struct dtr_input *input, uint32_t *sequences_p, uint32_t *tokens_p);
 
-/* Checks that model and input fit together: vocabulary, positions, hidden size.  DTR_E_CONFIG. */
+/* Checks that model and input fit together: vocabulary, positions, hidden size.  DTR_E_CONFIG; what
+ * is only odd is said to `log`. */
 int dtr_input_check(struct dtr_input *input, const struct dtr_model *model,
-                    struct dtr_error *error);
+                    const struct dtr_log *log, struct dtr_error *error);
 
 /* The part of it that concerns tokens; `tokenizer` may be NULL. */
 int dtr_input_check_tokens(const struct dtr_experiment *experiment,
                            const struct dtr_tokenizer *tokenizer, const struct dtr_model *model,
-                           struct dtr_error *error);
+                           const struct dtr_log *log, struct dtr_error *error);
 
 /* Requests of one pass over the input. */
 uint64_t dtr_input_pass(const struct dtr_input *input);
