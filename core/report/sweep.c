@@ -163,18 +163,31 @@ const char *dtr_sweep_name(struct dtr_sweep *sweep, size_t point) {
 
 /* --- the CSV file ----------------------------------------------------------------------------- */
 
+/* A field as RFC 4180 has it.  A line feed, which would end the line for us, becomes a blank. */
+static void write_field(const char *text, FILE *out) {
+    const bool plain = !text[strcspn(text, ",\"\r\n")];
+    if (!plain)
+        putc('"', out);
+    for (; *text; text++) {
+        if (*text == '"')
+            putc('"', out);
+        putc(*text == '\n' ? ' ' : *text, out);
+    }
+    fputs(plain ? "," : "\",", out);
+}
+
 /* What names a point, up to the first figure. */
 static void write_place(const struct dtr_sweep *sweep, size_t point, FILE *out) {
     const char *series = series_of(sweep, point);
-    fprintf(out, "%s,", series ? series : "");
+    write_field(series ? series : "", out);
     for (size_t i = 0; i < sweep->axes_count; i++)
-        fprintf(out, "%s,", axis_value(sweep, point, i));
+        write_field(axis_value(sweep, point, i), out);
 }
 
 static void write_header(const struct dtr_sweep *sweep, FILE *out) {
     fputs("series,", out);
     for (size_t i = 0; i < sweep->axes_count; i++)
-        fprintf(out, "%s,", sweep->axes[i]->key);
+        write_field(sweep->axes[i]->key, out);
     fputs("median_ms,min_ms,mean_ms,p95_ms,predicted_ms,bytes_sent,weight_bytes,valid,failure,"
           "experiment\n",
           out);
@@ -195,8 +208,9 @@ static void write_point(const struct dtr_sweep *sweep, size_t index, FILE *out) 
     write_place(sweep, index, out);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         write_figure(figures[i], out);
-    fprintf(out, "%s,%s,%016" PRIx64 "\n", point->valid ? "yes" : "no", point->failure,
-            point->experiment);
+    fputs(point->valid ? "yes," : "no,", out);
+    write_field(point->failure, out);
+    fprintf(out, "%016" PRIx64 "\n", point->experiment);
 }
 
 /* The text that a function writes; the caller frees. */
@@ -387,9 +401,6 @@ int dtr_sweep_add(struct dtr_sweep *sweep, size_t index, const cJSON *json, cons
                                 .bytes_sent = none,
                                 .weight_bytes = none};
         snprintf(point->failure, sizeof point->failure, "%s", failure);
-        for (char *c = point->failure; *c; c++)
-            if (*c == ',' || *c == '\n')
-                *c = ';';
     }
     write_point(sweep, index, sweep->csv);
     return fflush(sweep->csv)
