@@ -482,6 +482,12 @@ static size_t curve_axis(const struct dtr_sweep *sweep) {
     return axis;
 }
 
+/* Between single quotes, where gnuplot takes everything else as it is. */
+static void write_quoted(const char *text, FILE *out) {
+    for (; *text; text++)
+        fputs(*text == '\'' ? "''" : (const char[]){*text, 0}, out);
+}
+
 /* Two points are on one curve when they differ in that axis alone. */
 static bool same_curve(const struct dtr_sweep *sweep, size_t a, size_t b, size_t along) {
     if (series_of(sweep, a) != series_of(sweep, b))
@@ -502,14 +508,28 @@ static bool first_of_curve(const struct dtr_sweep *sweep, size_t point, size_t a
 static void write_curve_name(const struct dtr_sweep *sweep, size_t point, size_t along, FILE *out) {
     const char *series = series_of(sweep, point), *separator = "";
     if (series) {
-        fputs(series, out);
+        write_quoted(series, out);
         separator = " ";
     }
     for (size_t i = 0; i < sweep->axes_count; i++)
         if (i != along && sweep->axes[i]->values.count > 1) {
-            fprintf(out, "%s%s", separator, shown_value(sweep, point, i));
+            fputs(separator, out);
+            write_quoted(shown_value(sweep, point, i), out);
             separator = " ";
         }
+}
+
+/* Measured, but with a device behind its own clock. */
+static bool ran_late(const struct point *point) {
+    return isfinite(point->median_ms) && !point->valid;
+}
+
+/* What was measured and predicted; again what was measured late, and what in time. */
+static void write_data(const struct point *point, FILE *out) {
+    const bool late = ran_late(point);
+    const double none = (double)NAN;
+    fprintf(out, " %g %g %g %g\n", point->median_ms, point->predicted_ms,
+            late ? point->median_ms : none, late ? none : point->median_ms);
 }
 
 static void write_curve(const struct dtr_sweep *sweep, size_t first, size_t along, size_t number,
@@ -517,10 +537,10 @@ static void write_curve(const struct dtr_sweep *sweep, size_t first, size_t alon
     fprintf(out, "$curve%zu << END\n", number);
     for (size_t i = first; i < sweep->count; i++) {
         const struct point *point = &sweep->points[i];
-        if (same_curve(sweep, first, i, along) &&
-            (isfinite(point->median_ms) || isfinite(point->predicted_ms)))
-            fprintf(out, "%s %g %g\n", axis_value(sweep, i, along), point->median_ms,
-                    point->predicted_ms);
+        if (!same_curve(sweep, first, i, along) || !isfinite(latency_of(point)))
+            continue;
+        fputs(axis_value(sweep, i, along), out);
+        write_data(point, out);
     }
     fputs("END\n", out);
 }
@@ -534,14 +554,48 @@ static bool any_of(const struct dtr_sweep *sweep, bool measured) {
     return false;
 }
 
+static bool any_late(const struct dtr_sweep *sweep) {
+    size_t i = 0;
+    while (i < sweep->count && !ran_late(&sweep->points[i]))
+        i++;
+    return i < sweep->count;
+}
+
 /* There are eight colours; curves that share one have filled points of different shapes. */
 static unsigned point_of(size_t curve) {
     static const unsigned filled[] = {7, 9, 5, 11, 13};
     return filled[curve / 8 % (sizeof filled / sizeof filled[0])];
 }
 
-static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out) {
+/* A curve through every point; those that were late get a white middle. */
+static void plot_curve(const struct dtr_sweep *sweep, size_t first, size_t along, size_t number,
+                       FILE *out) {
     const bool measured = any_of(sweep, true);
+    fprintf(out, "%s$curve%zu using 1:%d with linespoints lw 2 pt %u lc %zu title '",
+            number ? ", " : "plot ", number, measured ? 2 : 3, point_of(number), number + 1);
+    write_curve_name(sweep, first, along, out);
+    putc('\'', out);
+    if (measured)
+        fprintf(out, ", $curve%zu using 1:3 with lines lw 2 dt 2 lc %zu notitle", number,
+                number + 1);
+    if (any_late(sweep))
+        fprintf(out, ", $curve%zu using 1:4 with points pt %u ps 0.7 lc rgb 'white' notitle",
+                number, point_of(number));
+}
+
+static void plot_curves(const struct dtr_sweep *sweep, FILE *out) {
+    const size_t along = curve_axis(sweep);
+    size_t number = 0;
+    for (size_t i = 0; i < sweep->count; i++)
+        if (first_of_curve(sweep, i, along))
+            plot_curve(sweep, i, along, number++, out);
+    if (any_late(sweep))
+        fputs(", NaN with points pt 6 lw 2 lc rgb 'black' title 'hollow: ran late'", out);
+    putc('\n', out);
+}
+
+static void write_curves(const struct dtr_sweep *sweep, FILE *out) {
+    const size_t along = curve_axis(sweep);
     size_t curves = 0;
     for (size_t i = 0; i < sweep->count; i++)
         if (first_of_curve(sweep, i, along))
@@ -549,60 +603,78 @@ static void write_curves(const struct dtr_sweep *sweep, size_t along, FILE *out)
     fprintf(out, "set xlabel '%s'\nset key outside right\nset grid\n", sweep->axes[along]->key);
     /* Yellow, which cannot be seen on white, becomes brown. */
     fputs("set linetype 5 lc rgb '#8b4513'\n", out);
-    fputs("plots = \"", out);
-    size_t number = 0;
-    for (size_t i = 0; i < sweep->count; i++) {
-        if (!first_of_curve(sweep, i, along))
-            continue;
-        fprintf(out, "%s$curve%zu using 1:%s with linespoints lw 2 pt %u lc %zu title '",
-                number ? ", " : "", number, measured ? "2" : "3", point_of(number), number + 1);
-        write_curve_name(sweep, i, along, out);
-        fputc('\'', out);
-        if (measured)
-            fprintf(out, ", $curve%zu using 1:3 with lines lw 2 dt 2 lc %zu notitle", number,
-                    number + 1);
-        number++;
-    }
-    fputs("\"\n", out);
 }
 
 static void write_bars(const struct dtr_sweep *sweep, FILE *out) {
     fputs("$bars << END\n", out);
     for (size_t i = 0; i < sweep->count; i++) {
-        fputc('"', out);
-        write_curve_name(sweep, i, sweep->axes_count, out);
-        fprintf(out, "\" %g %g\n", sweep->points[i].median_ms, sweep->points[i].predicted_ms);
+        fprintf(out, "%zu", i);
+        write_data(&sweep->points[i], out);
     }
-    fputs("END\nset style fill solid 0.7\nset style data histogram\n"
-          "set style histogram clustered gap 1\nset xtics rotate by -30\n"
-          "plots = \"",
-          out);
-    if (any_of(sweep, true))
-        fputs("$bars using 2:xtic(1) title 'measured'", out);
+    fputs("END\nset xtics rotate by -30 (", out);
+    for (size_t i = 0; i < sweep->count; i++) {
+        fputs(i ? ", '" : "'", out);
+        write_curve_name(sweep, i, sweep->axes_count, out);
+        fprintf(out, "' %zu", i);
+    }
+    fprintf(out, ")\nset xrange [-0.7:%zu.7]\nset key outside right\n", sweep->count - 1);
+}
+
+/* Bars of a kind; `at` is the middle of the first. */
+static void plot_bars(const char *start, double at, double width, int column, const char *style,
+                      FILE *out) {
+    fprintf(out, "%s $bars using ($1 + %g):%d:(%g) with boxes fs %s", start, at, column, width,
+            style);
+}
+
+static void plot_all_bars(const struct dtr_sweep *sweep, FILE *out) {
+    const bool both = any_of(sweep, true) && any_of(sweep, false), late = any_late(sweep);
+    const double at = both ? 0.2 : 0, width = both ? 0.35 : 0.6;
+    const char *start = "plot";
+    if (any_of(sweep, true)) {
+        plot_bars(start, -at, width, 5, "solid 0.7 lc 1 title 'measured'", out);
+        start = ",";
+    }
+    if (late)
+        plot_bars(start, -at, width, 4, "pattern 4 lc 1 title 'measured, ran late'", out);
     if (any_of(sweep, false))
-        fprintf(out, "%s$bars using 3:xtic(1) title 'predicted'", any_of(sweep, true) ? ", " : "");
-    fputs("\"\n", out);
+        plot_bars(start, at, width, 3, "solid 0.7 lc 2 title 'predicted'", out);
+    putc('\n', out);
+}
+
+static const struct format {
+    const char *name, *terminal;
+} formats[] = {{"png", "pngcairo"}, {"svg", "svg"}};
+enum { FORMATS = sizeof formats / sizeof formats[0] };
+
+static void write_format(const struct dtr_sweep *sweep, const struct format *format, FILE *out) {
+    fprintf(out, "set terminal %s size 1000,600 noenhanced\nset output '", format->terminal);
+    write_quoted(sweep->folder, out);
+    fprintf(out, "/sweep.%s'\n", format->name);
+    if (curve_axis(sweep) < sweep->axes_count)
+        plot_curves(sweep, out);
+    else
+        plot_all_bars(sweep, out);
 }
 
 static void write_script(const struct dtr_sweep *sweep, const char *title, FILE *out) {
-    const size_t along = curve_axis(sweep);
-    const char *what = !any_of(sweep, true)        ? " (predicted)"
-                       : !any_of(sweep, false)     ? ""
-                       : along < sweep->axes_count ? " (dashed: predicted)"
-                                                   : "";
+    const bool curves = curve_axis(sweep) < sweep->axes_count;
+    const char *what = !any_of(sweep, true)    ? " (predicted)"
+                       : !any_of(sweep, false) ? ""
+                       : curves                ? " (dashed: predicted)"
+                                               : "";
+    fputs("set title '", out);
+    write_quoted(title, out);
     fprintf(out,
-            "set title '%s%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n"
+            "%s' noenhanced\nset ylabel 'latency, ms'\nset termoption noenhanced\n"
             "set yrange [0:*]\n",
-            title, what);
-    if (along < sweep->axes_count)
-        write_curves(sweep, along, out);
+            what);
+    if (curves)
+        write_curves(sweep, out);
     else
         write_bars(sweep, out);
-    fprintf(out,
-            "set terminal pngcairo size 1000,600 noenhanced\nset output '%s/sweep.png'\n"
-            "eval(\"plot \".plots)\nset terminal svg size 1000,600 noenhanced\n"
-            "set output '%s/sweep.svg'\neval(\"plot \".plots)\n",
-            sweep->folder, sweep->folder);
+    for (size_t i = 0; i < FORMATS; i++)
+        write_format(sweep, &formats[i], out);
 }
 
 int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn_p,
