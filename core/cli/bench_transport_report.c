@@ -95,7 +95,8 @@ static void write_script(const struct dtr_transport_bench *bench, const char *pa
             write_curve(bench, i, out);
     }
     fprintf(out,
-            "set terminal pngcairo size 1200,700 noenhanced\nset output '%s'\n"
+            "set terminal pngcairo size 1200,700 noenhanced\n"
+            "if (!exists('streamed')) set output '%s'\n"
             "eval(\"plot \".plots)\n",
             path);
 }
@@ -107,12 +108,18 @@ int dtr_transport_plot(const struct dtr_transport_bench *bench, const char *path
         return dtr_fail_memory(error);
     FILE *file = fopen(script, "w");
     int status = file ? DTR_OK : dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
-    if (file) {
+    if (file)
         write_script(bench, path, file);
-        fclose(file);
-        if (!dtr_gnuplot(script))
-            status = dtr_fail(error, DTR_E_SYSTEM, "gnuplot did not draw %s", script);
-    }
+    const bool failed = file && (fflush(file) || ferror(file));
+    if (failed)
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
+    if (file && fclose(file) && !failed)
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
+    bool drawn = false;
+    if (!status)
+        status = dtr_gnuplot(script, "png", path, &drawn, error);
+    if (!status && !drawn)
+        status = dtr_fail(error, DTR_E_SYSTEM, "gnuplot did not draw %s", script);
     free(script);
     return status;
 }

@@ -103,13 +103,16 @@ static int sweep_into(struct job *job, const char *folder, struct dtr_error *err
         status = dtr_sweep_start(job->sweep, error);
     if (!status)
         status = run_points(job, error);
+    if (!status)
+        status = dtr_sweep_end(job->sweep, error);
     dtr_progress_end(&job->progress);
     if (status)
         return status;
     dtr_sweep_print(job->sweep, stdout);
     status = dtr_sweep_plot(job->sweep, job->opened.experiment->name, &drawn, error);
-    printf("%s/sweep.csv%s\n", folder,
-           drawn ? ", sweep.png and sweep.svg" : "; no plot: gnuplot does not run here");
+    if (!status)
+        printf("%s/sweep.csv%s\n", folder,
+               drawn ? ", sweep.png and sweep.svg" : "; no plot: gnuplot does not run here");
     return status;
 }
 

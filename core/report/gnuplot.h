@@ -7,7 +7,13 @@
 
 #include <stdbool.h>
 
-/* Runs a script; false when gnuplot is not there or did not succeed.  Blocks. */
-bool dtr_gnuplot(const char *script);
+#include "base/error.h"
+
+/* Runs a script and puts the picture into the file `path`; gnuplot itself would say nothing of a
+ * disk that is full.  The script draws to standard output when its variable `streamed` is there,
+ * which holds the format that is wanted.  *drawn_p is false when gnuplot is not there or did not
+ * succeed.  DTR_E_SYSTEM when the file cannot be written.  Blocks. */
+int dtr_gnuplot(const char *script, const char *format, const char *path, bool *drawn_p,
+                struct dtr_error *error);
 
 #endif

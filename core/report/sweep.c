@@ -326,24 +326,44 @@ int dtr_sweep_identify(struct dtr_sweep *sweep, size_t index,
     return DTR_OK;
 }
 
-int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error) {
-    char *path;
-    if (asprintf(&path, "%s/sweep.csv", sweep->folder) < 0)
-        return dtr_fail_memory(error);
-    /* Written anew, so that a line that was cut short does not stay. */
-    sweep->csv = fopen(path, "w");
-    if (!sweep->csv) {
-        const int status = dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
-        free(path);
-        return status;
-    }
-    free(path);
+/* Written anew, so that a line that was cut short does not stay; the old file goes only when that
+ * has succeeded. */
+static int write_known(struct dtr_sweep *sweep, const char *partial, const char *path,
+                       struct dtr_error *error) {
+    sweep->csv = fopen(partial, "w");
+    if (!sweep->csv)
+        return dtr_fail(error, DTR_E_CONFIG, "%s: %s", path, strerror(errno));
     write_header(sweep, sweep->csv);
     for (size_t i = 0; i < sweep->count; i++)
         if (sweep->points[i].done)
             write_point(sweep, i, sweep->csv);
-    fflush(sweep->csv);
-    return DTR_OK;
+    if (!fflush(sweep->csv) && !ferror(sweep->csv) && !rename(partial, path))
+        return DTR_OK;
+    const int status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
+    unlink(partial);
+    return status;
+}
+
+int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error) {
+    char *path, *partial;
+    if (asprintf(&path, "%s/sweep.csv", sweep->folder) < 0)
+        return dtr_fail_memory(error);
+    if (asprintf(&partial, "%s.partial", path) < 0) {
+        free(path);
+        return dtr_fail_memory(error);
+    }
+    const int status = write_known(sweep, partial, path, error);
+    free(partial);
+    free(path);
+    return status;
+}
+
+int dtr_sweep_end(struct dtr_sweep *sweep, struct dtr_error *error) {
+    FILE *csv = sweep->csv;
+    sweep->csv = NULL;
+    return fclose(csv)
+               ? dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder, strerror(errno))
+               : DTR_OK;
 }
 
 bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point) {
@@ -647,14 +667,19 @@ static const struct format {
 } formats[] = {{"png", "pngcairo"}, {"svg", "svg"}};
 enum { FORMATS = sizeof formats / sizeof formats[0] };
 
+/* Run by hand, the script draws the files; dtr_gnuplot() has one of them at a time streamed. */
 static void write_format(const struct dtr_sweep *sweep, const struct format *format, FILE *out) {
-    fprintf(out, "set terminal %s size 1000,600 noenhanced\nset output '", format->terminal);
+    fprintf(out, "if (!exists('streamed')) set output '");
     write_quoted(sweep->folder, out);
-    fprintf(out, "/sweep.%s'\n", format->name);
+    fprintf(out,
+            "/sweep.%s'\nif (!exists('streamed') || streamed eq '%s') {\n"
+            "set terminal %s size 1000,600 noenhanced\n",
+            format->name, format->name, format->terminal);
     if (curve_axis(sweep) < sweep->axes_count)
         plot_curves(sweep, out);
     else
         plot_all_bars(sweep, out);
+    fputs("}\n", out);
 }
 
 static void write_script(const struct dtr_sweep *sweep, const char *title, FILE *out) {
@@ -677,6 +702,16 @@ static void write_script(const struct dtr_sweep *sweep, const char *title, FILE 
         write_format(sweep, &formats[i], out);
 }
 
+static int draw(const struct dtr_sweep *sweep, const char *script, const struct format *format,
+                bool *drawn_p, struct dtr_error *error) {
+    char *path;
+    if (asprintf(&path, "%s/sweep.%s", sweep->folder, format->name) < 0)
+        return dtr_fail_memory(error);
+    const int status = dtr_gnuplot(script, format->name, path, drawn_p, error);
+    free(path);
+    return status;
+}
+
 int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn_p,
                    struct dtr_error *error) {
     char *path;
@@ -684,14 +719,15 @@ int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn
         return dtr_fail_memory(error);
     FILE *file = fopen(path, "w");
     int status = DTR_OK;
-    if (!file) {
-        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
-        free(path);
-        return status;
-    }
-    write_script(sweep, title, file);
-    fclose(file);
-    *drawn_p = dtr_gnuplot(path);
+    if (file)
+        write_script(sweep, title, file);
+    const bool failed = file && (fflush(file) || ferror(file));
+    const int cause = errno;
+    if (!file || (fclose(file) | failed))
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(failed ? cause : errno));
+    *drawn_p = true;
+    for (size_t i = 0; !status && *drawn_p && i < FORMATS; i++)
+        status = draw(sweep, path, &formats[i], drawn_p, error);
     free(path);
-    return DTR_OK;
+    return status;
 }

@@ -44,6 +44,9 @@ int dtr_sweep_identify(struct dtr_sweep *sweep, size_t point,
 /* Opens the CSV file, with the points that have stayed, for more. */
 int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error);
 
+/* Closes it. */
+int dtr_sweep_end(struct dtr_sweep *sweep, struct dtr_error *error);
+
 bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point);
 
 /* A point's report, or the sentence why there is none (`json` NULL). */
