@@ -307,14 +307,7 @@ static void occupy_standard_descriptors(void) {
             open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
-int main(int argc, char **argv) {
-    const struct sigaction on_bus = {.sa_sigaction = file_shrank, .sa_flags = SA_SIGINFO};
-    sigaction(SIGBUS, &on_bus, NULL);
-    occupy_standard_descriptors();
-    if (argc < 2) {
-        fputs("detransformer: a command is missing; see detransformer --help\n", stderr);
-        return DTR_EXIT_USAGE;
-    }
+static int answer_or_dispatch(int argc, char **argv) {
     if (strcmp(argv[1], "--version") == 0) {
         puts(PACKAGE_STRING);
         return DTR_EXIT_DONE;
@@ -323,7 +316,18 @@ int main(int argc, char **argv) {
         print_usage();
         return DTR_EXIT_DONE;
     }
-    const int status = dispatch(commands, "command", argc, argv, 1);
+    return dispatch(commands, "command", argc, argv, 1);
+}
+
+int main(int argc, char **argv) {
+    const struct sigaction on_bus = {.sa_sigaction = file_shrank, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &on_bus, NULL);
+    occupy_standard_descriptors();
+    if (argc < 2) {
+        fputs("detransformer: a command is missing; see detransformer --help\n", stderr);
+        return DTR_EXIT_USAGE;
+    }
+    const int status = answer_or_dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     fputs("detransformer: standard output could not be written\n", stderr);
