@@ -255,7 +255,7 @@ int dtr_plugin_load(const char *file, const struct dtr_plugin **plugin_p, struct
     struct dtr_error cause = {.status = DTR_OK};
     char *stem = dtr_plugin_stem(file);
     if (!stem)
-        return dtr_fail(error, DTR_E_PLUGIN,
+        return dtr_fail(error, DTR_E_CONFIG,
                         "%s: is not named like a plugin, which is [a-z][a-z0-9_]*.so", file);
     const struct dtr_plugin *plugin = NULL;
     entry_fn entry = NULL;

@@ -295,14 +295,33 @@ int dtr_plugins_list(struct dtr_plugins *plugins, char ***names_p, size_t *count
     return DTR_OK;
 }
 
+/* Of whatever kind. */
+static int fail_missing(struct dtr_plugins *plugins, const char *name, struct dtr_error *error) {
+    char **names, text[100];
+    size_t count;
+    int status = dtr_plugins_list(plugins, &names, &count, error);
+    if (status)
+        return status;
+    struct dtr_suggestion suggestion = {.word = name};
+    for (size_t i = 0; i < count; i++)
+        dtr_suggest_offer(&suggestion, names[i]);
+    if (suggestion.best)
+        status = dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'%s", name,
+                          dtr_suggest_text(&suggestion, text, sizeof text));
+    else
+        status =
+            dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'; searched %s", name, plugins->path);
+    dtr_plugins_names_free(names, count);
+    return status;
+}
+
 int dtr_plugins_find(struct dtr_plugins *plugins, const char *name,
                      const struct dtr_plugin **plugin_p, struct dtr_error *error) {
     char *file = NULL;
     int status = strchr(name, '/') ? DTR_OK : find_file(plugins, name, &file, error);
     if (!status && !file)
-        status =
-            dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'; searched %s", name, plugins->path);
-    if (!status)
+        status = fail_missing(plugins, name, error);
+    else if (!status)
         status = dtr_plugins_load_file(plugins, file, plugin_p, error);
     free(file);
     return status;
