@@ -84,6 +84,9 @@ static int check_arguments(struct evaluation *evaluation, struct dtr_error *erro
     evaluation->data = option(evaluation, "data");
     if (!evaluation->task)
         return dtr_fail(error, DTR_E_CONFIG, "eval needs --task TASK");
+    const int unknown = dtr_eval_check_task(evaluation->task, error);
+    if (unknown)
+        return unknown;
     if (!evaluation->data)
         return dtr_fail(error, DTR_E_CONFIG, "eval needs --data FILE");
     if (scores && evaluation->arguments->operands_count)

@@ -2,6 +2,7 @@
 #include "eval/eval.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,21 +34,35 @@ static const struct dtr_eval_family *find_family(const char *task) {
     return NULL;
 }
 
-static int unknown(const char *task, struct dtr_error *error) {
-    char text[100];
+/* All of them fit: there are ten, with short names. */
+static const char *list_tasks(char *text, size_t bytes) {
+    const char *known;
+    size_t length = 0;
+    for (size_t i = 0; (known = dtr_eval_task(i)) && length < bytes; i++)
+        length += (size_t)snprintf(text + length, bytes - length, "%s%s", i ? ", " : "", known);
+    return text;
+}
+
+int dtr_eval_check_task(const char *task, struct dtr_error *error) {
+    char text[200];
     struct dtr_suggestion suggestion = {.word = task};
     const char *known;
+    if (find_family(task))
+        return DTR_OK;
     for (size_t i = 0; (known = dtr_eval_task(i)); i++)
         dtr_suggest_offer(&suggestion, known);
-    return dtr_fail(error, DTR_E_CONFIG, "unknown task '%.100s'%s", task,
-                    dtr_suggest_text(&suggestion, text, sizeof text));
+    if (suggestion.best)
+        return dtr_fail(error, DTR_E_CONFIG, "unknown task '%.100s'%s", task,
+                        dtr_suggest_text(&suggestion, text, sizeof text));
+    return dtr_fail(error, DTR_E_CONFIG, "unknown task '%.100s'; there are %s", task,
+                    list_tasks(text, sizeof text));
 }
 
 int dtr_eval_open(const char *task, const char *data, struct dtr_eval **eval_p,
                   struct dtr_error *error) {
     const struct dtr_eval_family *family = find_family(task);
     if (!family)
-        return unknown(task, error);
+        return dtr_eval_check_task(task, error);
     struct dtr_eval *eval = calloc(1, sizeof *eval);
     if (!eval)
         return dtr_fail_memory(error);

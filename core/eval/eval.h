@@ -37,6 +37,9 @@ struct dtr_eval_scores {
     size_t missing; /* examples without a prediction, which count as wrong */
 };
 
+/* DTR_E_CONFIG, with the task that may be meant or all that there are, where it is not known. */
+int dtr_eval_check_task(const char *task, struct dtr_error *error);
+
 /* Reads the data of a task.  The arguments outlive it.  DTR_E_CONFIG, with file and line. */
 int dtr_eval_open(const char *task, const char *data, struct dtr_eval **eval_p,
                   struct dtr_error *error);
