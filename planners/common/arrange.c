@@ -248,7 +248,7 @@ static int try_count(struct arranger *a, uint32_t count, struct dtr_error *error
     for (uint32_t s = 0; s < strategies; s++)
         a->merit[s] = a->contest->contender[s].trial.score;
     for (uint32_t place = 0; !status && place < strategies; place++) {
-        const uint32_t s = dtr_strategy_at(a->merit, strategies, place);
+        const uint32_t s = dtr_strategy_by_merit(a->merit, strategies, place);
         if (is_promising(a, s, count, least))
             status = try_strategy(a, s, count, error);
     }
@@ -293,16 +293,9 @@ static int try_neighbours(struct arranger *a, uint32_t strategy, struct dtr_erro
     return status;
 }
 
-static uint32_t count_taking(const struct dtr_plan *plan) {
-    uint32_t taking = 0;
-    for (uint32_t i = 0; i < plan->devices; i++)
-        taking += plan->share[i] > 0;
-    return taking;
-}
-
 /* The numbers of devices between those that were tried, for the best strategy. */
 static int try_between(struct arranger *a, uint32_t strategy, struct dtr_error *error) {
-    const uint32_t best = count_taking(a->contest->contender[strategy].plan);
+    const uint32_t best = dtr_draft_taking(a->contest->contender[strategy].plan);
     int status = DTR_OK;
     for (uint32_t quarters = 3; !status && quarters <= 7; quarters++) {
         const uint32_t count = near_multiple(a, best * quarters / 4);

@@ -60,7 +60,7 @@ int dtr_contest_try(struct dtr_contest *contest, uint32_t strategy, struct dtr_t
     return DTR_OK;
 }
 
-uint32_t dtr_strategy_at(const double *merit, uint32_t strategies, uint32_t place) {
+uint32_t dtr_strategy_by_merit(const double *merit, uint32_t strategies, uint32_t place) {
     for (uint32_t s = 0; merit && s < strategies; s++) {
         uint32_t before = 0;
         for (uint32_t other = 0; other < strategies; other++)
@@ -75,7 +75,7 @@ int dtr_contest_strategies(struct dtr_contest *contest, const struct dtr_plan *p
                            const double *merit, struct dtr_error *error) {
     int status = DTR_OK;
     for (uint32_t place = 0; !status && place < plan->strategies; place++) {
-        const uint32_t s = dtr_strategy_at(merit, plan->strategies, place);
+        const uint32_t s = dtr_strategy_by_merit(merit, plan->strategies, place);
         struct dtr_trial trial;
         if (!contest->search->allowed[s])
             continue;
@@ -230,25 +230,6 @@ static void add_strategies(const struct dtr_contest *contest, char *text, size_t
     }
 }
 
-static uint32_t count_taking(const struct dtr_plan *plan) {
-    uint32_t taking = 0;
-    for (uint32_t i = 0; i < plan->devices; i++)
-        taking += plan->share[i] > 0;
-    return taking;
-}
-
-static bool is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
-    for (uint32_t g = 0; g < plan->groups; g++)
-        if (plan->strategy[g] != strategy)
-            return false;
-    return true;
-}
-
-/* `single`, the first strategy, leaves the others idle that a plan has placed weights on. */
-static uint32_t count_working(const struct dtr_contest *contest) {
-    return is_uniform(contest->best, 0) ? 1 : count_taking(contest->best);
-}
-
 /* The others, the best first. */
 static void add_others(const struct dtr_contest *contest, char *text, size_t bytes) {
     const uint32_t strategies = contest->search->problem->strategies;
@@ -256,8 +237,8 @@ static void add_others(const struct dtr_contest *contest, char *text, size_t byt
     for (uint32_t rank = 0; rank < strategies; rank++)
         for (uint32_t s = 0; s < strategies; s++) {
             const double latency_s = contest->contender[s].trial.latency_s;
-            if (isinf(contest->contender[s].trial.score) || is_uniform(contest->best, s) ||
-                dtr_contest_rank(contest, s) != rank)
+            if (isinf(contest->contender[s].trial.score) ||
+                dtr_draft_is_uniform(contest->best, s) || dtr_contest_rank(contest, s) != rank)
                 continue;
             add(text, bytes, "%s%s %.4g ms", before, name_of(contest, s), 1e3 * latency_s);
             before = ", ";
@@ -272,7 +253,7 @@ void dtr_contest_explain(const struct dtr_contest *contest, char *text, size_t b
     add_strategies(contest, text, bytes);
     if (best->tiles > 1)
         add(text, bytes, " in %u tiles", best->tiles);
-    add(text, bytes, " on %u of %u devices, %.4g ms predicted", count_working(contest),
+    add(text, bytes, " on %u of %u devices, %.4g ms predicted", dtr_draft_working(best),
         best->devices, 1e3 * contest->trial.latency_s);
     if (contest->search->problem->objective == DTR_THROUGHPUT)
         add(text, bytes, ", at most one request each %.4g ms", 1e3 * contest->trial.score);

@@ -45,7 +45,7 @@ int dtr_contest_keep(struct dtr_contest *contest, const struct dtr_plan *plan,
                      struct dtr_error *error);
 
 /* The strategy that comes at this place: the smallest merit first, of equals in their own order. */
-uint32_t dtr_strategy_at(const double *merit, uint32_t strategies, uint32_t place);
+uint32_t dtr_strategy_by_merit(const double *merit, uint32_t strategies, uint32_t place);
 
 /* The best of the best few in as many tiles as suit them, then group by group.  When nothing fits,
  * contest->trial.fits is false. */

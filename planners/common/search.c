@@ -101,27 +101,28 @@ void dtr_draft_run(const struct dtr_search *search, struct dtr_plan *plan, uint3
     dtr_draft_open(search, plan);
 }
 
-/* By `single`, the first strategy, device 0 does everything. */
-static bool is_single(const struct dtr_plan *plan) {
+bool dtr_draft_is_uniform(const struct dtr_plan *plan, uint32_t strategy) {
     for (uint32_t g = 0; g < plan->groups; g++)
-        if (plan->strategy[g])
+        if (plan->strategy[g] != strategy)
             return false;
     return true;
 }
 
-static uint64_t count_working(const struct dtr_plan *plan) {
-    if (is_single(plan))
-        return 1;
-    uint64_t taking = 0;
+uint32_t dtr_draft_taking(const struct dtr_plan *plan) {
+    uint32_t taking = 0;
     for (uint32_t i = 0; i < plan->devices; i++)
         taking += plan->share[i] > 0;
     return taking;
 }
 
+uint32_t dtr_draft_working(const struct dtr_plan *plan) {
+    return dtr_draft_is_uniform(plan, 0) ? 1 : dtr_draft_taking(plan);
+}
+
 /* Lowering and messages grow with the square of the devices that work, and with the tiles; for the
  * memory all is lowered once more. */
 static uint64_t work(const struct dtr_search *search, const struct dtr_plan *plan) {
-    const uint64_t taking = count_working(plan);
+    const uint64_t taking = dtr_draft_working(plan);
     const uint64_t messages = taking * taking * (8 + plan->tiles) / 8;
     const uint64_t units = search->problem->model->layers * (messages + taking) + plan->devices;
     return search->weigh ? units + units / 2 : units;

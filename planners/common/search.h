@@ -60,6 +60,14 @@ void dtr_draft_run(const struct dtr_search *search, struct dtr_plan *plan, uint3
 /* Opens what the groups use and nothing else, unless the search keeps what is open. */
 void dtr_draft_open(const struct dtr_search *search, struct dtr_plan *plan);
 
+/* Whether all groups go by that strategy. */
+bool dtr_draft_is_uniform(const struct dtr_plan *plan, uint32_t strategy);
+
+/* Devices that have a share; and those that do anything: `single`, the first strategy, leaves all
+ * but device 0 idle. */
+uint32_t dtr_draft_taking(const struct dtr_plan *plan);
+uint32_t dtr_draft_working(const struct dtr_plan *plan);
+
 /* Whether another trial of a plan like this is within the limit. */
 bool dtr_search_affords(const struct dtr_search *search, const struct dtr_plan *plan);
 
