@@ -174,16 +174,23 @@ static int find_file(const struct dtr_plugins *plugins, const char *name, char *
     return DTR_OK;
 }
 
+/* The names of all plugins are the caller's to free: what is suggested is one of them. */
+static int suggest(struct dtr_plugins *plugins, struct dtr_suggestion *suggestion, char ***names_p,
+                   size_t *count_p, struct dtr_error *error) {
+    const int status = dtr_plugins_list(plugins, names_p, count_p, error);
+    for (size_t i = 0; !status && i < *count_p; i++)
+        dtr_suggest_offer(suggestion, (*names_p)[i]);
+    return status;
+}
+
 static int fail_unknown(struct dtr_plugins *plugins, enum dtr_kind kind, const char *name,
                         struct dtr_error *error) {
     char **names, text[100];
     size_t count;
-    int status = dtr_plugins_list(plugins, &names, &count, error);
+    struct dtr_suggestion suggestion = {.word = name};
+    int status = suggest(plugins, &suggestion, &names, &count, error);
     if (status)
         return status;
-    struct dtr_suggestion suggestion = {.word = name};
-    for (size_t i = 0; i < count; i++)
-        dtr_suggest_offer(&suggestion, names[i]);
     const struct dtr_plugin *plugin;
     if (suggestion.best && !dtr_plugins_get(plugins, kind, suggestion.best, &plugin, NULL))
         status = dtr_fail(error, DTR_E_CONFIG, "unknown %s plugin '%s'%s", dtr_kind_name(kind),
@@ -299,12 +306,10 @@ int dtr_plugins_list(struct dtr_plugins *plugins, char ***names_p, size_t *count
 static int fail_missing(struct dtr_plugins *plugins, const char *name, struct dtr_error *error) {
     char **names, text[100];
     size_t count;
-    int status = dtr_plugins_list(plugins, &names, &count, error);
+    struct dtr_suggestion suggestion = {.word = name};
+    int status = suggest(plugins, &suggestion, &names, &count, error);
     if (status)
         return status;
-    struct dtr_suggestion suggestion = {.word = name};
-    for (size_t i = 0; i < count; i++)
-        dtr_suggest_offer(&suggestion, names[i]);
     if (suggestion.best)
         status = dtr_fail(error, DTR_E_CONFIG, "unknown plugin '%s'%s", name,
                           dtr_suggest_text(&suggestion, text, sizeof text));
