@@ -16,6 +16,9 @@
 #include "config/store.h"
 #include "plugin/registry.h"
 
+/* An experiment file is some kilobytes; what is larger is something else. */
+enum { FILE_MAX_BYTES = 1 << 20 };
+
 /* --- what is asked for besides the file ------------------------------------------------------- */
 
 static int apply_setting(struct dtr_experiment_store *store, const struct dtr_setting *setting,
@@ -116,9 +119,6 @@ static int make_run(struct dtr_experiment_store *store, struct dtr_error *error)
     experiment->results = values->results;
     return status;
 }
-
-/* An experiment file is some kilobytes; what is larger is something else. */
-enum { FILE_MAX_BYTES = 1 << 20 };
 
 static const char *or_null(const char *text) {
     return *text ? text : NULL;
