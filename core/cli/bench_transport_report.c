@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "plan/route.h"
 #include "report/gnuplot.h"
 #include "report/report.h"
@@ -110,10 +111,7 @@ int dtr_transport_plot(const struct dtr_transport_bench *bench, const char *path
     int status = file ? DTR_OK : dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
     if (file)
         write_script(bench, path, file);
-    const bool failed = file && (fflush(file) || ferror(file));
-    if (failed)
-        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
-    if (file && fclose(file) && !failed)
+    if (file && !dtr_file_close(file))
         status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", script, strerror(errno));
     bool drawn = false;
     if (!status)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "config/ini.h"
 #include "plan/route.h"
 
@@ -202,8 +203,7 @@ static bool write_file(const struct dtr_profile *profile, const char *path) {
             profile->message_s, profile->round_s);
     for (uint32_t i = 0; i < profile->devices; i++)
         write_device(profile, i, file);
-    const bool failed = ferror(file);
-    return !fclose(file) && !failed;
+    return dtr_file_close(file);
 }
 
 /* What is there already is replaced by all of the new one or stays; but for a pipe or a link. */

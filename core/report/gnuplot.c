@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 static void become_gnuplot(const char *script, const char *streamed, int out) {
     const int nowhere = open("/dev/null", O_WRONLY);
     dup2(out, STDOUT_FILENO);
@@ -49,12 +51,10 @@ static int save(const char *path, const char *bytes, size_t count, struct dtr_er
     FILE *file = fopen(path, "w");
     if (!file)
         return dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
-    const bool written = fwrite(bytes, 1, count, file) == count && !fflush(file);
-    const int cause = written ? 0 : errno;
-    if (!fclose(file) && written)
+    fwrite(bytes, 1, count, file);
+    if (dtr_file_close(file))
         return DTR_OK;
-    const int status =
-        dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(cause ? cause : errno));
+    const int status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
     unlink(path); /* half a picture is none */
     return status;
 }

@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "model/safetensors.h"
 #include "report/report.h"
 #include "run/planning.h"
@@ -83,8 +84,7 @@ static FILE *create(const char *folder, const char *name, char **path_p, struct 
 /* Closes the file and frees its path; a write that failed shows at the latest here. */
 static int finish(FILE *file, char *path, struct dtr_error *error) {
     int status = DTR_OK;
-    const int failed = ferror(file);
-    if (fclose(file) || failed)
+    if (!dtr_file_close(file))
         status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
     free(path);
     return status;

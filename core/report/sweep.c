@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "report/gnuplot.h"
 
 enum { TEXT = 400 };
@@ -361,9 +362,9 @@ int dtr_sweep_start(struct dtr_sweep *sweep, struct dtr_error *error) {
 int dtr_sweep_end(struct dtr_sweep *sweep, struct dtr_error *error) {
     FILE *csv = sweep->csv;
     sweep->csv = NULL;
-    return fclose(csv)
-               ? dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder, strerror(errno))
-               : DTR_OK;
+    return dtr_file_close(csv)
+               ? DTR_OK
+               : dtr_fail(error, DTR_E_SYSTEM, "%s/sweep.csv: %s", sweep->folder, strerror(errno));
 }
 
 bool dtr_sweep_done(const struct dtr_sweep *sweep, size_t point) {
@@ -721,10 +722,8 @@ int dtr_sweep_plot(const struct dtr_sweep *sweep, const char *title, bool *drawn
     int status = DTR_OK;
     if (file)
         write_script(sweep, title, file);
-    const bool failed = file && (fflush(file) || ferror(file));
-    const int cause = errno;
-    if (!file || (fclose(file) | failed))
-        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(failed ? cause : errno));
+    if (!file || !dtr_file_close(file))
+        status = dtr_fail(error, DTR_E_SYSTEM, "%s: %s", path, strerror(errno));
     *drawn_p = true;
     for (size_t i = 0; !status && *drawn_p && i < FORMATS; i++)
         status = draw(sweep, path, &formats[i], drawn_p, error);
