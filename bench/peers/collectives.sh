@@ -135,7 +135,7 @@ for (what, size), row in sorted(figures.items()):
     chosen = us.get("ours-chosen")
     peers = [value for who, value in us.items() if who in ("openmpi", "gloo")]
     print("%-11s %8d" % (what, size) + "".join("%12.1f us" % us[who] if who in us else "%15s" % "-" for who in names)
-          + "%11.3f" % (ours / us["limit"]) + ("%12.3f" % (ours / min(peers)) if peers else "")
+          + "%11.3f" % (ours / us["limit"] if us.get("limit") else float("nan")) + ("%12.3f" % (ours / min(peers)) if peers else "")
           + ("%14.3f" % (chosen / min(peers)) if peers and chosen else ""))
     out.append({"collective": what, "bytes": size, "us": us})
 if sys.argv[2]:

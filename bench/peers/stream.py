@@ -57,5 +57,5 @@ else:
     peer = connect(sys.argv[2], port)
     for size in map(int, sys.argv[4:]):
         repeats = max(int(sys.argv[3]), LEAST_BYTES // max(size, 1))
-        print(size, "%.1f" % (stream(peer, repeats * size) / repeats / 1e3), flush=True)
+        print(size, "%.4f" % (stream(peer, repeats * size) / repeats / 1e3), flush=True)
     peer.sendall(b"%16d" % 0)
