@@ -312,9 +312,9 @@ static int try_algorithm(struct chooser *c, enum dtr_collective_kind kind,
     return status;
 }
 
-/* Beside those that cannot be: pairs where a ring does the same and keeps in step, and among more
- * devices than are tried what takes a message or a round for each of them, which the trial does not
- * see. */
+/* Beside those that cannot be: pairs where a ring does the same and keeps in step, Bruck's
+ * steps where a hypercube's do, and among more devices than are tried what takes a message or a
+ * round for each of them, which the trial does not see. */
 static bool comes_into_question(const struct chooser *c, enum dtr_collective_kind kind,
                                 enum dtr_algorithm algorithm) {
     const bool gathers =
@@ -323,6 +323,9 @@ static bool comes_into_question(const struct chooser *c, enum dtr_collective_kin
         (!dtr_route_works(algorithm, c->devices) && kind != DTR_ALL_REDUCE))
         return false;
     if (gathers && algorithm == DTR_PAIRWISE)
+        return false;
+    if (gathers && kind != DTR_ALL_REDUCE && algorithm == DTR_BRUCK &&
+        dtr_route_sparing(c->devices) != DTR_BRUCK)
         return false;
     return !gathers || !c->many || algorithm == DTR_DOUBLING || algorithm == DTR_BRUCK;
 }

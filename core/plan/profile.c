@@ -164,10 +164,11 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
 }
 
 void dtr_profile_fit(struct dtr_profile *profile, uint32_t devices, struct dtr_excess excess) {
-    const double others = devices - 1, rounds = dtr_route_rounds(DTR_BRUCK, devices);
+    const double others = devices - 1,
+                 rounds = dtr_route_rounds(dtr_route_sparing(devices), devices);
     double message_s = excess.straight_s / others;
     if (others > 1)
-        message_s = fmin(message_s, (excess.straight_s - excess.stepped_s / rounds) / (others - 1));
+        message_s = fmin(message_s, (excess.straight_s - excess.sparing_s / rounds) / (others - 1));
     profile->message_s = fmax(0, message_s);
     profile->round_s = fmax(0, excess.straight_s - others * profile->message_s);
 }

@@ -45,10 +45,10 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
                        struct dtr_profile **selected_p, struct dtr_error *error);
 
 /* How much longer than its links alone would have it a small all-gather among `devices` takes: in
- * one round, with a message to each of the others, and by Bruck's steps, a message in each round.
+ * one round, with a message to each of the others, and sparing, with a message in each round.
  * Among two they are the same, and all is put down to the message. */
 struct dtr_excess {
-    double straight_s, stepped_s;
+    double straight_s, sparing_s;
 };
 void dtr_profile_fit(struct dtr_profile *profile, uint32_t devices, struct dtr_excess excess);
 

@@ -14,6 +14,10 @@ bool dtr_route_works(enum dtr_algorithm algorithm, uint32_t count) {
     return algorithm != DTR_DOUBLING || (count & (count - 1)) == 0;
 }
 
+enum dtr_algorithm dtr_route_sparing(uint32_t count) {
+    return dtr_route_works(DTR_DOUBLING, count) ? DTR_DOUBLING : DTR_BRUCK;
+}
+
 bool dtr_route_relays(enum dtr_algorithm algorithm) {
     return algorithm != DTR_DIRECT && algorithm != DTR_PAIRWISE && algorithm != DTR_ONE_SHOT;
 }

@@ -28,6 +28,10 @@ const char *dtr_algorithm_name(enum dtr_algorithm algorithm);
 /* Whether there is such a route among so many. */
 bool dtr_route_works(enum dtr_algorithm algorithm, uint32_t count);
 
+/* The better of those with the fewest messages: partners keep each other in step, where there are
+ * as many as it takes. */
+enum dtr_algorithm dtr_route_sparing(uint32_t count);
+
 /* False where nothing is passed on. */
 bool dtr_route_relays(enum dtr_algorithm algorithm);
 

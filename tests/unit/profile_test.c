@@ -15,10 +15,10 @@ static void assert_near(double is, double wanted) {
     assert_true(fabs(is - wanted) < 1e-10);
 }
 
-static void fits(uint32_t devices, double straight_s, double stepped_s, double message_s,
+static void fits(uint32_t devices, double straight_s, double sparing_s, double message_s,
                  double round_s) {
     struct dtr_profile profile = {.message_s = 99, .round_s = 99};
-    dtr_profile_fit(&profile, devices, (struct dtr_excess){straight_s, stepped_s});
+    dtr_profile_fit(&profile, devices, (struct dtr_excess){straight_s, sparing_s});
     assert_near(profile.message_s, message_s);
     assert_near(profile.round_s, round_s);
 }
