@@ -24,6 +24,7 @@ struct directory {
     uint8_t cookie[COOKIE_BYTES];
     _Atomic uint32_t lanes; /* descriptor number of the lanes plus one; zero: not joined */
     _Alignas(64) struct bell bell;
+    _Alignas(64) _Atomic uint32_t away; /* not 0: the device has left its core to others */
 };
 
 /* Shared, the head of the lanes; constant once published. */

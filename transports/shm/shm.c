@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LOOK_NS UINT64_C(100000000) /* between two looks at the peers' processes */
+#define YIELD_NS 4000u              /* more than most messages take, less than changing twice */
 
 static const struct dtr_param params[] = {
     {.key = "ring",
@@ -131,20 +132,47 @@ static int look(struct shm *shm) {
     return exchange_verdict(&shm->exchange);
 }
 
+static void set_away(struct shm *shm, uint32_t away) {
+    atomic_store_explicit(&shm->directory->away, away, memory_order_relaxed);
+}
+
 static int sleep_unless_news(struct shm *shm, uint64_t ns) {
     struct bell *bell = &shm->directory->bell;
     const uint32_t seen = bell_lie_down(bell);
     const int verdict = look(shm);
-    if (!verdict)
+    if (!verdict) {
+        set_away(shm, 1);
         bell_sleep(bell, seen, ns);
+        set_away(shm, 0);
+    }
     bell_get_up(bell);
     return verdict;
+}
+
+static bool awaits_one_away(const struct shm *shm) {
+    for (uint32_t i = 0; i < shm->head.devices; i++)
+        if (i != shm->head.device &&
+            (exchange_has_receives(&shm->exchange, i) || exchange_has_writes(&shm->exchange, i)) &&
+            atomic_load_explicit(&shm->peer[i].directory->away, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+/* Nothing comes from a device that has left its core before it is back, perhaps to this one; one
+ * that runs has mostly answered before this device would be back. */
+static void give_way(struct shm *shm, uint64_t now, uint64_t *gave_way_ns) {
+    if (now - *gave_way_ns < YIELD_NS && !awaits_one_away(shm))
+        return;
+    set_away(shm, 1);
+    sched_yield();
+    set_away(shm, 0);
+    *gave_way_ns = shm->host->now_ns(shm->host);
 }
 
 static int shm_wait(void *self, uint64_t deadline_ns) {
     struct shm *shm = self;
     const struct dtr_host *host = shm->host;
-    uint64_t started = 0;
+    uint64_t started = 0, gave_way = 0;
     int verdict;
     while (!(verdict = look(shm))) {
         const uint64_t now = host->now_ns(host);
@@ -156,9 +184,9 @@ static int shm_wait(void *self, uint64_t deadline_ns) {
             break;
         }
         if (!started)
-            started = now;
+            started = gave_way = now;
         if (now - started < (uint64_t)shm->params->spin_us * 1000) {
-            sched_yield();
+            give_way(shm, now, &gave_way);
             continue;
         }
         const uint64_t left = deadline_ns - now;
