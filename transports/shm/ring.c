@@ -47,17 +47,25 @@ static int follow_turn(struct ring_end *end, uint64_t head) {
     return 0;
 }
 
-/* Room for the writer; when there is none the reader is asked to ring. */
+static uint64_t room_after(const struct ring_end *end, uint64_t tail) {
+    return end->bytes - (end->at - (tail > end->turn ? tail : end->turn));
+}
+
+/* Room for the writer, who does not look at what its reader has just written while there is plenty;
+ * when there is none the reader is asked to ring. */
 static int room_of(struct ring_end *end, uint64_t *room_p) {
     struct ring *ring = end->ring;
+    *room_p = room_after(end, end->seen);
+    if (*room_p >= NEAR && (end->at & (end->bytes - 1)) < NEAR)
+        return 0;
     for (int asked = 0;; asked = 1) {
         const uint64_t tail = atomic_load(&ring->tail);
         if (tail == end->at)
             turn_back(end);
-        const uint64_t used = end->at - (tail > end->turn ? tail : end->turn);
-        if (used > end->bytes)
+        *room_p = room_after(end, tail);
+        if (*room_p > end->bytes)
             return -1;
-        *room_p = end->bytes - used;
+        end->seen = tail;
         if (*room_p || asked)
             return 0;
         atomic_store(&ring->starved, 1);

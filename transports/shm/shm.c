@@ -15,6 +15,9 @@
 #define LOOK_NS UINT64_C(100000000) /* between two looks at the peers' processes */
 #define YIELD_NS 4000u              /* more than most messages take, less than changing twice */
 
+/* So a small message is read in one piece with its header, and little of a large one twice. */
+#define STAGE 1024u
+
 static const struct dtr_param params[] = {
     {.key = "ring",
      .fallback = "1 MiB",
@@ -57,7 +60,7 @@ static void stream_lost(void *owner, uint32_t peer) {
 }
 
 static const struct exchange_streams streams = {
-    .stage = EXCHANGE_HEADER, .write = stream_write, .read = stream_read, .lost = stream_lost};
+    .stage = STAGE, .write = stream_write, .read = stream_read, .lost = stream_lost};
 
 /* --- operations --- */
 
