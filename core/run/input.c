@@ -9,6 +9,8 @@
 #include "base/utf8.h"
 #include "model/safetensors.h"
 
+enum { SPECIALS_MOST = 3 }; /* [CLS] first [SEP] second [SEP] */
+
 struct line {
     const char *text;
     size_t length;
@@ -317,10 +319,14 @@ static int make_sequence(struct dtr_input *input, uint32_t index, const struct l
         .second_length = tab ? line->length - first - 1 : 0,
         .sequence = &input->sequence[index],
     };
-    return dtr_tokenizer_sequence(input->tokenizer, text->first, text->first_length, text->second,
-                                  text->second_length, experiment->sequence_length,
-                                  experiment->task == DTR_TASK_ANSWER, &input->sequence[index],
-                                  error);
+    const int status =
+        dtr_tokenizer_sequence(input->tokenizer, text->first, text->first_length, text->second,
+                               text->second_length, experiment->sequence_length,
+                               experiment->task == DTR_TASK_ANSWER, &input->sequence[index], error);
+    if (status && experiment->sequence_length < SPECIALS_MOST)
+        dtr_error_prefix(error, "%s: [input] sequence_length",
+                         dtr_experiment_origin(experiment, "input", "sequence_length"));
+    return status;
 }
 
 static int make_texts(struct dtr_input *input, uint64_t number, struct dtr_error *error) {
