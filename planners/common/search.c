@@ -209,9 +209,12 @@ int dtr_search_nothing(const struct dtr_search *search, struct dtr_error *error)
     if (shortage->excess <= 0.0)
         return search->host->fail(error, DTR_E_CONFIG,
                                   "none of the strategies that may be chosen can run here");
+    const bool small = (double)shortage->has < MIB;
+    const double bytes = small ? 1024 : MIB;
+    const char *unit = small ? "KiB" : "MiB";
     return search->host->fail(
         error, DTR_E_CONFIG,
-        "no plan fits into memory; the closest needs %.0f MiB on device %u of "
-        "%.0f MiB",
-        ceil((double)shortage->needs / MIB), shortage->device, floor((double)shortage->has / MIB));
+        "no plan fits into memory; the closest needs %.0f %s on device %u of %.0f %s",
+        ceil((double)shortage->needs / bytes), unit, shortage->device,
+        floor((double)shortage->has / bytes), unit);
 }

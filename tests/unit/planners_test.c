@@ -362,6 +362,9 @@ static void test_no_memory(void **state) {
     assert_non_null(
         strstr(c->error.text, "no plan fits into memory; the closest needs 200 MiB on device "));
     assert_non_null(strstr(c->error.text, "of 100 MiB"));
+    c->device[0].memory = c->device[1].memory = 5000;
+    assert_int_equal(make_plan(c), DTR_E_CONFIG);
+    assert_non_null(strstr(c->error.text, "of 4 KiB"));
     cluster_free(c);
 }
 
