@@ -162,13 +162,13 @@ static int open_endpoint(struct fabric *fabric, uint32_t peers) {
 
 int fabric_listen(struct fabric *fabric, uint32_t peers, void *name, size_t *bytes_p,
                   struct dtr_error *error) {
-    int code = -FI_EBUSY;
+    int code, tries = 0;
     /* The shared memory provider names its objects by process: one that was killed may have left
      * what is called like ours.  Each try takes another name. */
-    for (int tries = 0; tries < ENDPOINT_TRIES && code == -FI_EBUSY; tries++) {
+    do {
         fabric_hang_up(fabric);
         code = open_endpoint(fabric, peers);
-    }
+    } while (code == -FI_EBUSY && ++tries < ENDPOINT_TRIES);
     *bytes_p = FABRIC_NAME_MAX;
     if (!code)
         code = fi_getname(&fabric->ep->fid, name, bytes_p);
