@@ -45,8 +45,8 @@ int dtr_profile_select(const struct dtr_profile *profile, const uint32_t *device
                        struct dtr_profile **selected_p, struct dtr_error *error);
 
 /* How much longer than its links alone would have it a small all-gather among `devices` takes: in
- * one round, with a message to each of the others, and sparing, with a message in each round.
- * Among two they are the same, and all is put down to the message. */
+ * one round, with a message to each of the others, and by dtr_route_sparing(), with one in each
+ * round.  Among two they are the same, and all is put down to the message. */
 struct dtr_excess {
     double straight_s, sparing_s;
 };

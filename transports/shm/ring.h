@@ -25,10 +25,10 @@ struct ring {
 /* One end of it, private to its process. */
 struct ring_end {
     struct ring *ring;
-    uint64_t bytes; /* of data, a power of two       */
-    uint64_t at;    /* this end's own index          */
-    uint64_t turn;  /* the writer's last turn        */
-    uint64_t seen;  /* tail, when the writer looked  */
+    uint64_t bytes; /* of data, a power of two         */
+    uint64_t at;    /* this end's own index            */
+    uint64_t turn;  /* the writer's last turn          */
+    uint64_t seen;  /* the tail, when the writer looked */
     struct bell *other;
 };
 

@@ -15,7 +15,7 @@
 #define LOOK_NS UINT64_C(100000000) /* between two looks at the peers' processes */
 #define YIELD_NS 4000u              /* more than most messages take, less than changing twice */
 
-/* So a small message is read in one piece with its header, and little of a large one twice. */
+/* A small message is read in one piece with its header; of a large one little is copied twice. */
 #define STAGE 1024u
 
 static const struct dtr_param params[] = {
