@@ -27,7 +27,7 @@ struct dtr_channel {
     struct dtr_seal in, out;
     pthread_t thread;
     pthread_mutex_t sending; /* a frame at a time */
-    atomic_uint_least64_t heard_ns;
+    atomic_uint_least64_t heard_ns, sent_ns;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct dtr_frame_buffer slots[SLOTS], current, beat;
@@ -219,6 +219,7 @@ int dtr_channel_send(struct dtr_channel *channel, enum dtr_frame_type type, cons
     const bool sent =
         dtr_frame_write(&stream, channel->sealed ? &channel->out : NULL, type, bytes, length);
     pthread_mutex_unlock(&channel->sending);
+    atomic_store_explicit(&channel->sent_ns, dtr_now_ns(), memory_order_relaxed);
     return sent ? DTR_OK : DTR_E_PEER;
 }
 
@@ -267,6 +268,10 @@ void dtr_channel_hang_up(struct dtr_channel *channel) {
 
 uint64_t dtr_channel_heard_ns(const struct dtr_channel *channel) {
     return atomic_load_explicit(&channel->heard_ns, memory_order_relaxed);
+}
+
+uint64_t dtr_channel_sent_ns(const struct dtr_channel *channel) {
+    return atomic_load_explicit(&channel->sent_ns, memory_order_relaxed);
 }
 
 void dtr_channel_put_back(struct dtr_channel *channel) {

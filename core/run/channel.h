@@ -88,4 +88,7 @@ void dtr_channel_hang_up(struct dtr_channel *channel);
 /* When the last bytes came in, on the clock of dtr_now_ns(); 0: none yet.  Any thread. */
 uint64_t dtr_channel_heard_ns(const struct dtr_channel *channel);
 
+/* When the last frame went out, likewise. */
+uint64_t dtr_channel_sent_ns(const struct dtr_channel *channel);
+
 #endif

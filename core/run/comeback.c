@@ -29,7 +29,7 @@ static uint64_t silence(const struct dtr_peer *peer, uint64_t now_ns) {
 }
 
 /* When this thread was held up, so were those that take in what workers say. */
-static void look_for_silence(void *arg) {
+static uint64_t look_for_silence(void *arg) {
     struct dtr_session *session = arg;
     const uint64_t most_ns = session->experiment->lost_after_ns, now_ns = dtr_now_ns();
     const uint64_t since_ns = now_ns - session->watched_ns;
@@ -46,6 +46,7 @@ static void look_for_silence(void *arg) {
         }
         pthread_mutex_unlock(&session->lock);
     }
+    return most_ns / 10 < LOOK_NS ? most_ns / 10 : LOOK_NS;
 }
 
 /* --- coming back ------------------------------------------------------------------------------ */
@@ -66,7 +67,7 @@ static void bring_back(struct dtr_peer *peer) {
     dtr_comeback_add(peer);
 }
 
-static void bring_all_back(void *arg) {
+static uint64_t bring_all_back(void *arg) {
     struct dtr_session *session = arg;
     for (uint32_t i = 1; i < session->devices; i++) {
         struct dtr_peer *peer = &session->peers[i];
@@ -74,6 +75,7 @@ static void bring_all_back(void *arg) {
             !atomic_load(&session->closing))
             bring_back(peer);
     }
+    return LOOK_NS;
 }
 
 /* What a launcher has started is not started again. */
@@ -94,13 +96,9 @@ void dtr_comeback_add(struct dtr_peer *peer) {
 }
 
 int dtr_comeback_start(struct dtr_session *session, struct dtr_error *error) {
-    const uint64_t most_ns = session->experiment->lost_after_ns;
     session->watched_ns = dtr_now_ns();
-    const int status =
-        dtr_ticker_start(look_for_silence, session, most_ns / 10 < LOOK_NS ? most_ns / 10 : LOOK_NS,
-                         &session->watch, error);
-    return status ? status
-                  : dtr_ticker_start(bring_all_back, session, LOOK_NS, &session->comeback, error);
+    const int status = dtr_ticker_start(look_for_silence, session, &session->watch, error);
+    return status ? status : dtr_ticker_start(bring_all_back, session, &session->comeback, error);
 }
 
 void dtr_comeback_stop(struct dtr_session *session) {

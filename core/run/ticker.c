@@ -10,12 +10,11 @@
 #include "base/clock.h"
 
 struct dtr_ticker {
-    void (*tick)(void *arg);
+    uint64_t (*tick)(void *arg);
     void *arg;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint64_t interval_ns;
     bool stop;
 };
 
@@ -30,9 +29,8 @@ static void *run(void *arg) {
     pthread_mutex_lock(&ticker->lock);
     while (!ticker->stop) {
         pthread_mutex_unlock(&ticker->lock);
-        ticker->tick(ticker->arg);
+        const struct timespec next = after(ticker->tick(ticker->arg));
         pthread_mutex_lock(&ticker->lock);
-        const struct timespec next = after(ticker->interval_ns);
         if (!ticker->stop)
             pthread_cond_timedwait(&ticker->changed, &ticker->lock, &next);
     }
@@ -46,12 +44,12 @@ static void ticker_free(struct dtr_ticker *ticker) {
     free(ticker);
 }
 
-int dtr_ticker_start(void (*tick)(void *arg), void *arg, uint64_t interval_ns,
-                     struct dtr_ticker **ticker_p, struct dtr_error *error) {
+int dtr_ticker_start(uint64_t (*tick)(void *arg), void *arg, struct dtr_ticker **ticker_p,
+                     struct dtr_error *error) {
     struct dtr_ticker *ticker = calloc(1, sizeof *ticker);
     if (!ticker)
         return dtr_fail_memory(error);
-    *ticker = (struct dtr_ticker){.tick = tick, .arg = arg, .interval_ns = interval_ns};
+    *ticker = (struct dtr_ticker){.tick = tick, .arg = arg};
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -76,10 +74,4 @@ void dtr_ticker_stop(struct dtr_ticker *ticker) {
     pthread_mutex_unlock(&ticker->lock);
     pthread_join(ticker->thread, NULL);
     ticker_free(ticker);
-}
-
-void dtr_ticker_set(struct dtr_ticker *ticker, uint64_t interval_ns) {
-    pthread_mutex_lock(&ticker->lock);
-    ticker->interval_ns = interval_ns;
-    pthread_mutex_unlock(&ticker->lock);
 }

@@ -21,8 +21,8 @@
 
 /* A worker whose leader is gone gives up what it does; what is stuck in a kernel is ended. */
 enum { GRACE_S = 2, JOIN_S = 10 };
-/* Between two signs of life, until the leader's experiment says otherwise; and how many there are
- * in the time after which a silent device is lost. */
+/* The longest between two signs of life, until the leader's experiment says otherwise; and how many
+ * there are in the time after which a silent device is lost. */
 #define BEAT_NS UINT64_C(100000000)
 #define BEATS UINT64_C(4)
 
@@ -40,19 +40,26 @@ struct worker {
     struct dtr_shard shard;
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
     struct dtr_ticker *heart;
+    atomic_uint_least64_t beat_ns; /* the longest between two signs of life */
     uint64_t epoch; /* of the group it is in */
     struct dtr_writer writer;
     struct dtr_words memory;
 };
 
-/* A device that computes at one step for ever does not count as alive. */
-static void beat(void *arg) {
+/* Any frame is a sign of life.  A device that computes at one step for ever does not count as
+ * alive. */
+static uint64_t beat(void *arg) {
     struct worker *worker = arg;
+    const uint64_t beat_ns = atomic_load(&worker->beat_ns);
+    const uint64_t silent_ns = dtr_now_ns() - dtr_channel_sent_ns(worker->channel);
+    if (silent_ns < beat_ns)
+        return beat_ns - silent_ns;
     const struct dtr_device *device = atomic_load(&worker->device);
     const uint64_t most_ns = device ? device->experiment->hung_after_ns : 0;
     const uint64_t since_ns = device ? dtr_executor_computing_ns(device->executor) : 0;
     if (!most_ns || !since_ns || dtr_now_ns() - since_ns < most_ns)
         dtr_channel_send(worker->channel, DTR_FRAME_BEAT, NULL, 0);
+    return beat_ns;
 }
 
 static void interrupted(void *arg, const struct dtr_frame *frame) {
@@ -169,7 +176,7 @@ static int set_up(struct worker *worker, bool *ended_p, struct dtr_error *error)
     if (!setup.device || setup.device >= worker->experiment->devices)
         return dtr_fail(error, DTR_E_CORRUPT, "this is to be device %u of %u", setup.device,
                         worker->experiment->devices);
-    dtr_ticker_set(worker->heart, worker->experiment->lost_after_ns / BEATS);
+    atomic_store(&worker->beat_ns, worker->experiment->lost_after_ns / BEATS);
     struct dtr_device *device;
     struct dtr_model_source source;
     status = dtr_experiment_pin(worker->experiment, setup.device, error);
@@ -392,7 +399,8 @@ int dtr_worker_serve(int fd, const struct dtr_worker_options *options, struct dt
     if (status)
         return status;
     bool ended = false;
-    status = dtr_ticker_start(beat, &worker, BEAT_NS, &worker.heart, error);
+    atomic_store(&worker.beat_ns, BEAT_NS);
+    status = dtr_ticker_start(beat, &worker, &worker.heart, error);
     if (!status)
         status = set_up(&worker, &ended, error);
     const bool sent_away = status == DTR_E_CANCELLED;
