@@ -4,7 +4,7 @@
 # traffic.sh -- what a request of BP+AllGather (BERT-Base, four devices, D = G = 4, 128 tokens) sends: the payload that
 # the accountant counts, and the bytes that leave the interface, frames and all.
 #
-#     bench/testbed/traffic.sh
+#     [MBIT=1000] [WIRES="f32 f16 int8"] bench/testbed/traffic.sh
 #
 # From runs of 25 and of 125 requests: what starts and ends a run is in both, and so are the requests during which the
 # kernel widens the receive window of each connection and, as long as it does, acknowledges every second packet.
@@ -41,7 +41,7 @@ run() { # REQUESTS WIRE
 }
 
 printf '%-5s %6s %15s %15s %6s\n' wire device 'payload kB' 'interface kB' more
-for wire in f32 f16 int8; do
+for wire in ${WIRES:-f32 f16 int8}; do
     run 25 $wire
     run 125 $wire
     python3 - "$work" $wire <<'END'

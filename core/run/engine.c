@@ -289,6 +289,16 @@ int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uin
     return status;
 }
 
+/* As long as something is under way, the engine's thread looks. */
+void dtr_engine_look(struct dtr_engine *engine) {
+    if (atomic_load(&engine->sleeping))
+        return;
+    enter(engine);
+    if (!engine->active_count && !engine->status)
+        move(engine, 0);
+    leave(engine, true);
+}
+
 int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective) {
     const struct dtr_flight *flight = &flights->flights[collective];
     enter(engine);

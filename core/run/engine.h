@@ -43,6 +43,11 @@ void dtr_flights_begin(struct dtr_flights *flights, float *arena);
 int dtr_engine_start(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective,
                      bool awaited);
 
+/* Takes in what has come for collectives that have not begun here: TCP sends the end of a message
+ * again that the peer has not acknowledged within milliseconds (RFC 8985), and a reader
+ * acknowledges.  Does not block. */
+void dtr_engine_look(struct dtr_engine *engine);
+
 /* Blocks until it is complete.  DTR_E_PEER, DTR_E_ABORTED and the like end all that is under way:
  * the flights must be ended. */
 int dtr_engine_wait(struct dtr_engine *engine, struct dtr_flights *flights, uint32_t collective);

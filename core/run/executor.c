@@ -10,6 +10,9 @@
 #include "base/clock.h"
 #include "model/supply.h"
 
+/* While a device computes it looks this often for what others send it ahead of time. */
+static const uint64_t look_ns = UINT64_C(2000000);
+
 struct dtr_executor {
     const struct dtr_model *model;
     struct dtr_kernels *kernels;
@@ -391,11 +394,15 @@ int dtr_executor_run(struct dtr_executor *executor, struct dtr_program *program,
     const struct dtr_schedule *schedule = program->schedule;
     const struct run run = {executor, program, tokens};
     dtr_flights_begin(program->flights, executor->arena);
-    uint64_t at = dtr_now_ns();
+    uint64_t at = dtr_now_ns(), looked_ns = at;
     for (uint32_t i = 0; i < schedule->steps_count; i++) {
         const struct dtr_step *step = &schedule->steps[i];
         const bool computes = step->kind != DTR_STEP_START && step->kind != DTR_STEP_WAIT;
         atomic_store_explicit(&executor->computing_ns, computes ? at : 0, memory_order_relaxed);
+        if (computes && executor->engine && at - looked_ns >= look_ns) {
+            dtr_engine_look(executor->engine);
+            looked_ns = at;
+        }
         const int status = run_step(&run, step);
         program->begin_ns[i] = at;
         program->end_ns[i] = at = dtr_now_ns();
