@@ -41,7 +41,7 @@ struct worker {
     _Atomic(struct dtr_device *) device; /* the channel's thread aborts it */
     struct dtr_ticker *heart;
     atomic_uint_least64_t beat_ns; /* the longest between two signs of life */
-    uint64_t epoch; /* of the group it is in */
+    uint64_t epoch;                /* of the group it is in */
     struct dtr_writer writer;
     struct dtr_words memory;
 };
