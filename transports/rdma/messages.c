@@ -76,7 +76,7 @@ static void flush(struct rdma *rdma, uint32_t index) {
         if (code == -FI_EAGAIN)
             return;
         if (code) {
-            doom(rdma, index, fi_strerror((int)-code));
+            doom(rdma, index, fabric_cause(&rdma->fabric, (int)-code));
             return;
         }
         packet_take(&peer->out);
@@ -416,7 +416,7 @@ static void failed(struct rdma *rdma) {
     }
     rdma->peer[packet->peer].in_flight--;
     if (!rdma->peer[packet->peer].lost)
-        doom(rdma, packet->peer, fi_strerror(entry.err));
+        doom(rdma, packet->peer, fabric_cause(&rdma->fabric, entry.err));
     if (packet->transfer)
         packet->transfer->packet = NULL;
     packet_free(rdma, packet);

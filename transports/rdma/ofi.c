@@ -19,7 +19,12 @@ const char *fabric_provider(const struct fabric *fabric) {
 
 int fabric_fail(const struct fabric *fabric, int code, const char *what, struct dtr_error *error) {
     return fabric->host->fail(error, DTR_E_SYSTEM, "the provider '%s': %s: %s",
-                              fabric_provider(fabric), what, fi_strerror(code < 0 ? -code : code));
+                              fabric_provider(fabric), what,
+                              fabric_cause(fabric, code < 0 ? -code : code));
+}
+
+const char *fabric_cause(const struct fabric *fabric, int code) {
+    return fabric->library.strerror(code);
 }
 
 /* What is asked of a provider, in the order in which a shortcoming is looked for. */
@@ -36,8 +41,9 @@ static const char *const lacks[DEMANDS] = {
         "(remote CQ data)",
 };
 
-static struct fi_info *make_hints(const char *provider, enum demand demand) {
-    struct fi_info *hints = fi_allocinfo();
+static struct fi_info *make_hints(const struct fabric_library *library, const char *provider,
+                                  enum demand demand) {
+    struct fi_info *hints = library->dupinfo(NULL);
     if (!hints)
         return NULL;
     hints->fabric_attr->prov_name = strdup(provider);
@@ -60,12 +66,13 @@ static struct fi_info *make_hints(const char *provider, enum demand demand) {
     return hints;
 }
 
-static struct fi_info *ask(const char *provider, enum demand demand, const char *source) {
-    struct fi_info *info = NULL, *hints = make_hints(provider, demand);
+static struct fi_info *ask(const struct fabric_library *library, const char *provider,
+                           enum demand demand, const char *source) {
+    struct fi_info *info = NULL, *hints = make_hints(library, provider, demand);
     if (hints)
-        fi_getinfo(OFI_VERSION, source, NULL, source ? FI_SOURCE | FI_NUMERICHOST : 0, hints,
-                   &info);
-    fi_freeinfo(hints);
+        library->getinfo(OFI_VERSION, source, NULL, source ? FI_SOURCE | FI_NUMERICHOST : 0, hints,
+                         &info);
+    library->freeinfo(hints);
     return info;
 }
 
@@ -75,22 +82,23 @@ static bool is_internet(const struct fi_info *info) {
 }
 
 /* The source means something only to those whose addresses are the Internet's. */
-static struct fi_info *find(const char *provider, const char *source) {
-    struct fi_info *info = ask(provider, DEMANDS - 1, NULL);
+static struct fi_info *find(const struct fabric_library *library, const char *provider,
+                            const char *source) {
+    struct fi_info *info = ask(library, provider, DEMANDS - 1, NULL);
     if (!info || !is_internet(info))
         return info;
-    fi_freeinfo(info);
-    return ask(provider, DEMANDS - 1, source);
+    library->freeinfo(info);
+    return ask(library, provider, DEMANDS - 1, source);
 }
 
 static int explain(const struct fabric *fabric, const char *provider, const char *source,
                    struct dtr_error *error) {
     for (enum demand demand = 0; demand < DEMANDS; demand++) {
-        struct fi_info *info = ask(provider, demand, NULL);
+        struct fi_info *info = ask(&fabric->library, provider, demand, NULL);
         if (!info)
             return fabric->host->fail(error, DTR_E_CONFIG, "the provider '%s' %s", provider,
                                       lacks[demand]);
-        fi_freeinfo(info);
+        fabric->library.freeinfo(info);
     }
     return fabric->host->fail(error, DTR_E_CONFIG,
                               "the provider '%s' cannot use the address %s; name the interface or "
@@ -102,16 +110,19 @@ int fabric_choose(struct fabric *fabric, const struct dtr_host *host, const char
                   const char *source, struct dtr_error *error) {
     static const char *const usual[] = {"verbs;ofi_rxm", "tcp;ofi_rxm"};
     *fabric = (struct fabric){.host = host, .fd = -1};
+    const int status = fabric_library_open(host, &fabric->library, error);
+    if (status)
+        return status;
     /* ofi_rxm would set aside, and clear, 64 MiB for each endpoint; who has said otherwise is
      * heard. */
     setenv("FI_OFI_RXM_MSG_RX_SIZE", "256", 0);
     if (*provider)
-        fabric->info = find(provider, source);
+        fabric->info = find(&fabric->library, provider, source);
     for (size_t i = 0; !*provider && !fabric->info && i < sizeof usual / sizeof usual[0]; i++)
-        fabric->info = find(usual[i], source);
+        fabric->info = find(&fabric->library, usual[i], source);
     if (!fabric->info)
         return explain(fabric, *provider ? provider : usual[1], source, error);
-    int code = fi_fabric(fabric->info->fabric_attr, &fabric->fabric, NULL);
+    int code = fabric->library.fabric(fabric->info->fabric_attr, &fabric->fabric, NULL);
     if (!code)
         code = fi_domain(fabric->fabric, fabric->info, &fabric->domain, NULL);
     if (!code)
@@ -128,7 +139,7 @@ void fabric_free(struct fabric *fabric) {
     if (fabric->fabric)
         fi_close(&fabric->fabric->fid);
     if (fabric->info)
-        fi_freeinfo(fabric->info);
+        fabric->library.freeinfo(fabric->info);
     *fabric = (struct fabric){.host = fabric->host, .fd = -1};
 }
 

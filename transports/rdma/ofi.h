@@ -7,7 +7,6 @@
 #define DTR_RDMA_OFI_H
 
 #include <detransformer/plugin.h>
-#include <rdma/fabric.h>
 #include <rdma/fi_cm.h>
 #include <rdma/fi_domain.h>
 #include <rdma/fi_endpoint.h>
@@ -15,11 +14,14 @@
 #include <rdma/fi_rma.h>
 #include <stdbool.h>
 
+#include "rdma/library.h"
+
 #define FABRIC_NAME_MAX 256u /* bytes of an endpoint's name */
 
 struct fabric {
     const struct dtr_host *host;
-    struct fi_info *info; /* NULL: no provider was chosen yet */
+    struct fabric_library library; /* from fabric_choose() on */
+    struct fi_info *info;          /* NULL: no provider was chosen yet */
     struct fid_fabric *fabric;
     struct fid_domain *domain;
     uint64_t key; /* the last that was given out, where the provider makes none */
@@ -33,6 +35,8 @@ struct fabric {
 
 /* "verbs;ofi_rxm: Connection refused": how sentences about the provider begin and end. */
 int fabric_fail(const struct fabric *fabric, int code, const char *what, struct dtr_error *error);
+/* What a positive error of libfabric's means. */
+const char *fabric_cause(const struct fabric *fabric, int code);
 
 /* The provider of that name, or the best that there is for ""; `source` is the local address to
  * use, a number.  What the provider cannot do is said by name. */

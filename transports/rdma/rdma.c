@@ -266,9 +266,8 @@ static const struct dtr_transport_ops ops = {
 /* --- the plugin --- */
 
 static int rdma_probe(const struct dtr_host *host, struct dtr_error *error) {
-    (void)host;
-    (void)error;
-    return 5;
+    struct fabric_library library;
+    return fabric_library_open(host, &library, error) ? 0 : 5;
 }
 
 static int rdma_open(const struct dtr_host *host, const struct dtr_open *how, void **self_p,
