@@ -23,10 +23,12 @@ new_key() { # FILE
 worker() {
     worker_name=$1 worker_listen=$2
     shift 2
+    # What another of that name said is not to be taken for its word.
+    rm -f "$worker_name.out" "$worker_name.err"
     ${DTR_MEMCHECK-} "$DTR_PROGRAM" worker --listen "$worker_listen" --log info "$@" \
         >"$worker_name.out" 2>"$worker_name.err" &
     echo $! >"$worker_name.pid"
-    until_true grep -q '^listening at ' "$worker_name.out" || return 1
+    until_true grep -qs '^listening at ' "$worker_name.out" || return 1
     sed -n 's/^listening at //p' "$worker_name.out" >"$worker_name.at"
 }
 
