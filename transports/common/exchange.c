@@ -207,6 +207,11 @@ bool exchange_has_room(const struct exchange *exchange, uint32_t peer) {
     return !exchange->link[peer].stalled;
 }
 
+size_t exchange_missing(const struct exchange *exchange, uint32_t peer) {
+    const struct exchange_link *link = &exchange->link[peer];
+    return link->in_message && !link->stalled ? link->in_left : 0;
+}
+
 bool exchange_is_lost(const struct exchange *exchange, uint32_t peer) {
     return exchange->link[peer].lost != DTR_OK;
 }

@@ -142,6 +142,9 @@ bool exchange_has_receives(const struct exchange *exchange, uint32_t peer);
 bool exchange_has_room(const struct exchange *exchange, uint32_t peer);
 bool exchange_is_lost(const struct exchange *exchange, uint32_t peer);
 
+/* How many bytes are still to be read of a message whose beginning was; 0: of none. */
+size_t exchange_missing(const struct exchange *exchange, uint32_t peer);
+
 /* Fails the peer's requests with DTR_E_PEER; whole messages that came before can still be
  * received. */
 void exchange_lose(struct exchange *exchange, uint32_t peer);

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Messages of up to so much come with their header in one system call; one that is read in parts
@@ -92,13 +93,33 @@ static ssize_t stream_write(void *owner, uint32_t peer, const struct iovec *part
     return again(errno) ? 0 : broken(tcp, peer, errno);
 }
 
+static bool is_left(const struct tcp *tcp, uint32_t peer, uint64_t now_ns) {
+    return now_ns < tcp->arrival[peer].look_again_ns;
+}
+
+/* What has come of a message is left unread while the rest is on its way. */
+static bool leave_unread(struct tcp *tcp, uint32_t peer) {
+    const size_t missing = exchange_missing(&tcp->exchange, peer);
+    int there = 0;
+    if (!missing)
+        return false;
+    const uint64_t now = tcp->host->now_ns(tcp->host);
+    return is_left(tcp, peer, now) ||
+           (!ioctl(tcp->peer[peer].fd, FIONREAD, &there) &&
+            arrival_goes_on(&tcp->arrival[peer], (size_t)there, missing, now));
+}
+
 static ssize_t stream_read(void *owner, uint32_t peer, const struct iovec *part, int parts) {
-    const struct tcp *tcp = owner;
+    struct tcp *tcp = owner;
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)part,
                              .msg_iovlen = (size_t)parts};
+    if (leave_unread(tcp, peer))
+        return 0;
     const ssize_t got = recvmsg(tcp->peer[peer].fd, &message, MSG_DONTWAIT);
-    if (got > 0)
+    if (got > 0) {
+        arrival_read(&tcp->arrival[peer], tcp->host->now_ns(tcp->host));
         return got;
+    }
     if (!got)
         return broken(tcp, peer, 0);
     return again(errno) ? 0 : broken(tcp, peer, errno);
@@ -119,8 +140,10 @@ static void tcp_leave(void *self) {
     struct tcp *tcp = self;
     meet_part(tcp->peer, tcp->exchange.devices);
     tcp->host->release(tcp->host, tcp->peer);
+    tcp->host->release(tcp->host, tcp->arrival);
     tcp->host->release(tcp->host, tcp->poll);
     tcp->peer = NULL;
+    tcp->arrival = NULL;
     tcp->poll = NULL;
     exchange_end(&tcp->exchange);
 }
@@ -146,6 +169,7 @@ static int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline
     if (status)
         return host->fail(error, status, "out of memory");
     tcp->peer = host->allocate(host, 64, devices * sizeof *tcp->peer);
+    tcp->arrival = host->allocate(host, 64, devices * sizeof *tcp->arrival);
     tcp->poll = host->allocate(host, 64, (devices + 1) * sizeof *tcp->poll);
     const struct meeting meeting = {.host = host,
                                     .transport = "tcp",
@@ -155,12 +179,14 @@ static int tcp_join(void *self, const struct dtr_group *group, uint64_t deadline
                                     .aborted = &tcp->exchange.aborted,
                                     .peer_timeout_ms = (uint32_t)tcp->params->peer_timeout_ms,
                                     .deadline_ns = deadline_ns};
-    status = tcp->peer && tcp->poll ? meet(&meeting, tcp->peer, error)
-                                    : host->fail(error, DTR_E_MEMORY, "out of memory");
+    status = tcp->peer && tcp->arrival && tcp->poll
+                 ? meet(&meeting, tcp->peer, error)
+                 : host->fail(error, DTR_E_MEMORY, "out of memory");
     if (status) {
         tcp_leave(tcp);
         return status;
     }
+    memset(tcp->arrival, 0, devices * sizeof *tcp->arrival);
     tcp->exchange.checked = !endpoint_is_loopback(&tcp->place.here);
     return DTR_OK;
 }
@@ -171,8 +197,10 @@ static int tcp_test(void *self, struct dtr_transfer *request, size_t *bytes_p) {
     return exchange_test(&tcp->exchange, request, bytes_p);
 }
 
-/* A peer that is not read from, since its messages find no room, can still be found lost. */
-static nfds_t watch(const struct tcp *tcp) {
+/* Waits for what can be moved, but not longer than a peer's bytes are to be left unread.  A peer
+ * that is not read from, since it is waited for or has no room for its messages, can still be found
+ * lost. */
+static int watch(const struct tcp *tcp, uint64_t now_ns, uint64_t deadline_ns) {
     const uint32_t devices = tcp->exchange.devices;
     for (uint32_t i = 0; i < devices; i++) {
         struct pollfd *one = &tcp->poll[i];
@@ -180,12 +208,15 @@ static nfds_t watch(const struct tcp *tcp) {
         if (tcp->peer[i].fd < 0)
             continue;
         one->fd = tcp->peer[i].fd;
-        one->events = exchange_has_room(&tcp->exchange, i) ? POLLIN : POLLRDHUP;
+        const bool left = is_left(tcp, i, now_ns);
+        if (left && tcp->arrival[i].look_again_ns < deadline_ns)
+            deadline_ns = tcp->arrival[i].look_again_ns;
+        one->events = !left && exchange_has_room(&tcp->exchange, i) ? POLLIN : POLLRDHUP;
         if (exchange_has_writes(&tcp->exchange, i))
             one->events |= POLLOUT;
     }
     tcp->poll[devices] = (struct pollfd){.fd = tcp->bell, .events = POLLIN};
-    return devices + 1;
+    return meet_poll(tcp->host, tcp->poll, devices + 1, deadline_ns);
 }
 
 static void serve(struct tcp *tcp) {
@@ -198,6 +229,8 @@ static void serve(struct tcp *tcp) {
             exchange_write(&tcp->exchange, i);
         if (!(events & ~POLLOUT))
             continue;
+        if (events & ~(POLLOUT | POLLIN))
+            arrival_end(&tcp->arrival[i]);
         if (exchange_has_room(&tcp->exchange, i))
             exchange_read(&tcp->exchange, i);
         else
@@ -221,11 +254,11 @@ static uint32_t only_source(const struct tcp *tcp) {
 
 /* Looks without waiting: by one system call where one message is awaited, as in most rounds of most
  * collectives, but for every so many looks, since others may send what nobody awaits. */
-static void look(struct tcp *tcp, uint32_t looks) {
+static void look(struct tcp *tcp, uint32_t looks, uint64_t now_ns) {
     const uint32_t source = only_source(tcp);
     if (source < tcp->exchange.devices && looks % LOOKS)
         exchange_read(&tcp->exchange, source);
-    else if (meet_poll(tcp->host, tcp->poll, watch(tcp), 0) > 0)
+    else if (watch(tcp, now_ns, 0) > 0)
         serve(tcp);
 }
 
@@ -238,13 +271,13 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
     for (uint64_t now = started; !verdict; now = host->now_ns(host)) {
         const bool spin = now - started < (uint64_t)tcp->params->spin_us * 1000;
         if (spin)
-            look(tcp, ++looks);
-        else if (meet_poll(host, tcp->poll, watch(tcp), deadline_ns) > 0)
+            look(tcp, ++looks, now);
+        else if (watch(tcp, now, deadline_ns) > 0)
             serve(tcp);
         verdict = exchange_verdict(&tcp->exchange);
         if (!verdict && now >= deadline_ns)
             return DTR_E_TIMEOUT;
-        if (!verdict && spin)
+        if (!verdict)
             sched_yield();
     }
     return verdict < 0 ? verdict : DTR_OK;

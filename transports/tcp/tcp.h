@@ -8,6 +8,7 @@
 
 #include "common/exchange.h"
 #include "common/meet.h"
+#include "tcp/arrival.h"
 
 struct tcp_params {
     const char *interface, *address, *congestion;
@@ -25,8 +26,9 @@ struct tcp {
     int bell; /* an eventfd; rung by wake() and abort() */
     struct meet_place place;
 
-    struct meet_peer *peer; /* [exchange.devices]; NULL: not joined */
-    struct pollfd *poll;    /* [exchange.devices + 1], the bell last */
+    struct meet_peer *peer;  /* [exchange.devices]; NULL: not joined */
+    struct arrival *arrival; /* likewise */
+    struct pollfd *poll;     /* [exchange.devices + 1], the bell last */
 };
 
 #endif
