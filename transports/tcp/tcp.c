@@ -84,13 +84,16 @@ static ssize_t broken(const struct tcp *tcp, uint32_t peer, int cause) {
 }
 
 static ssize_t stream_write(void *owner, uint32_t peer, const struct iovec *part, int parts) {
-    const struct tcp *tcp = owner;
+    struct tcp *tcp = owner;
     const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)part,
                                    .msg_iovlen = (size_t)parts};
     const ssize_t sent = sendmsg(tcp->peer[peer].fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0)
         return sent;
-    return again(errno) ? 0 : broken(tcp, peer, errno);
+    if (again(errno))
+        return 0;
+    arrival_end(&tcp->arrival[peer]); /* what the peer sent before it went is read */
+    return broken(tcp, peer, errno);
 }
 
 static bool is_left(const struct tcp *tcp, uint32_t peer, uint64_t now_ns) {
