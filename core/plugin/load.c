@@ -237,8 +237,8 @@ static int find_entry(void *library, const char *file, entry_fn *entry_p, struct
     return status;
 }
 
-/* Loads a library.  Signals stay the program's: constructors of some libraries, libinfinipath below
- * libfabric among them, install handlers that end the process in a way of their own. */
+/* Loads a library.  Signals stay the program's: constructors of some libraries install handlers
+ * that end the process in a way of their own. */
 static void *load_library(const char *file) {
     struct sigaction kept[NSIG];
     bool known[NSIG] = {false};
