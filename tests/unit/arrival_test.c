@@ -8,6 +8,12 @@
 
 static const uint64_t us = 1000, ms = 1000000;
 
+static struct arrival read_at(uint64_t now_ns) {
+    struct arrival arrival = {.there = 0};
+    arrival_read(&arrival, now_ns);
+    return arrival;
+}
+
 static void what_is_whole_is_read(void **state) {
     (void)state;
     struct arrival arrival = {.there = 0};
@@ -17,16 +23,14 @@ static void what_is_whole_is_read(void **state) {
 
 static void nothing_is_waited_for_by_looking(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_false(arrival_goes_on(&arrival, 0, 20000, 1 * ms + 10 * us));
 }
 
 /* 10 ns a byte, at first. */
 static void the_rest_is_expected_at_the_rate_at_which_it_comes(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_true(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 100 * us));
     assert_int_equal(arrival.look_again_ns, 1 * ms + 100 * us + 100 * us);
     /* Half as fast. */
@@ -39,8 +43,7 @@ static void the_rest_is_expected_at_the_rate_at_which_it_comes(void **state) {
 
 static void what_stands_still_is_read(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_true(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 100 * us));
     assert_true(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 299 * us));
     assert_false(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 300 * us));
@@ -54,8 +57,7 @@ static void what_stands_still_is_read(void **state) {
  * make a short wait. */
 static void no_rate_is_taken_for_too_low_or_too_high(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_true(arrival_goes_on(&arrival, 1000, 30000, 101 * ms));
     assert_int_equal(arrival.look_again_ns, 102 * ms);
     arrival_read(&arrival, 200 * ms);
@@ -66,15 +68,13 @@ static void no_rate_is_taken_for_too_low_or_too_high(void **state) {
 
 static void long_messages_are_read_as_they_come(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_false(arrival_goes_on(&arrival, 10000, 1000000, 1 * ms + 100 * us));
 }
 
 static void no_end_is_waited_for_that_will_not_come(void **state) {
     (void)state;
-    struct arrival arrival = {.there = 0};
-    arrival_read(&arrival, 1 * ms);
+    struct arrival arrival = read_at(1 * ms);
     assert_true(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 100 * us));
     arrival_end(&arrival);
     assert_false(arrival_goes_on(&arrival, 10000, 30000, 1 * ms + 101 * us));
