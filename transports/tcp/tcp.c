@@ -280,6 +280,7 @@ static int tcp_wait(void *self, uint64_t deadline_ns) {
         verdict = exchange_verdict(&tcp->exchange);
         if (!verdict && now >= deadline_ns)
             return DTR_E_TIMEOUT;
+        /* What is left unread but should soon be whole is looked at again at once. */
         if (!verdict)
             sched_yield();
     }
